@@ -1,0 +1,30 @@
+"""Run by three ranks: rounds whose models are summed as pairs; rank 0 writes the models.
+
+Argument: a folder for models.npz.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mpi4py import MPI as mpi  # noqa: N811 - the runtime is called MPI
+from test_wire import PROGRAMS, total_bytes, widened
+
+from wpsgd.runtimes.mpi import MPI
+
+COMM, FOLDER = mpi.COMM_WORLD, Path(sys.argv[1])
+RANKS, RANK = COMM.Get_size(), COMM.Get_rank()
+found: dict[str, Any] = {}
+place = MPI(chunk=13)
+for name, (program, settings) in PROGRAMS.items():
+    outcome = place.run(widened(replace(program, wire="sparse"), RANKS, **settings))
+    assert len(set(COMM.allgather(outcome.model.tobytes()))) == 1, name
+    found[name] = outcome.model
+    if RANK == 0:
+        found[f"{name}, bytes"] = total_bytes(outcome)
+if RANK == 0:
+    np.savez(FOLDER / "models.npz", **found)

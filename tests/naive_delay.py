@@ -1,0 +1,75 @@
+"""Slow, obvious twins of delay SGD: every model is kept, and gradients are looked up in the past."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from naive import INTERCEPT_RATE, Array, Dense, slope_at
+
+
+class Past(NamedTuple):
+    """Every model of a run, weights of shape (steps + 1, d) and intercepts, and the margins of each row."""
+
+    w: Array
+    b: Array
+    margins: Array
+
+    @property
+    def vector(self) -> Array:
+        """The last weights with the intercept behind them, as learners hold them."""
+        return np.append(self.w[-1], self.b[-1])
+
+
+def delay_sgd(
+    data: Dense,
+    order: Any,
+    etas: Any,
+    w0: Any,
+    tau: int,
+    *,
+    loss: str,
+    alpha: float,
+    intercept: bool = False,
+    b0: float = 0.0,
+    stale_decay: bool = False,
+) -> Past:
+    """v_{t+1} = (1 - eta alpha) v_t - eta g(v_{t-tau}); stale decay: v_t - eta (alpha v + g)(v_{t-tau})."""
+    w, b, margins = [np.array(w0, dtype=np.float64)], [b0], []
+    for t, (i, eta) in enumerate(zip(order, etas, strict=True)):
+        then = max(0, t - tau)
+        m = data.y[i] * (w[then] @ data.x[i] + b[then])
+        g = data.s[i] * slope_at(loss, m) * data.y[i]
+        w.append(w[t] - eta * alpha * w[then if stale_decay else t] - eta * g * data.x[i])
+        b.append(b[t] - (INTERCEPT_RATE * eta * g if intercept else 0.0))
+        margins.append(m)
+    return Past(np.array(w), np.array(b), np.array(margins))
+
+
+class Checked(NamedTuple):
+    """What range checks let through: weights, and for each row whether it was applied, in the order taken."""
+
+    w: Array
+    applied: list[bool]
+
+
+def checked_delay_sgd(
+    data: Dense, order: Any, eta: float, w0: Any, tau: int, steps: int, alpha: float
+) -> Checked:
+    """Hinge with range checks at a constant step: takes rows until so many steps are applied."""
+    w, queue, applied = np.array(w0, dtype=np.float64), [], []
+    rows = iter(order)
+    while sum(applied) < steps:
+        i = next(rows)
+        queue.append((i, data.y[i] * (w @ data.x[i]) < 1.0))
+        if len(queue) <= tau:
+            continue
+        i, active = queue.pop(0)
+        moved = (1.0 - eta * alpha) * w + eta * data.s[i] * active * data.y[i] * data.x[i]
+        before, after = (data.y[i] * (model @ data.x[i]) for model in (w, moved))
+        fixed = min(1.0, data.s[i] * (data.x[i] @ data.x[i]) / alpha)
+        crosses = active and (before - fixed) * (after - fixed) < 0.0 and abs(after - fixed) > 1e-6 * fixed
+        applied.append(not crosses)
+        if not crosses:
+            w = moved
+    return Checked(w, applied)

@@ -1,0 +1,267 @@
+"""The [[strategy]] entries: the keys of each strategy, its shards, its program."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from wpsgd.config.ascending import AdmmKeys, CocoaKeys
+from wpsgd.config.combining import NOT_ALIKE, CombiningSettings
+from wpsgd.config.endings import EndingSettings
+from wpsgd.config.entry import Count, StrategySettings, sharded
+from wpsgd.config.inside import DelayKeys, ThreadKeys, widened
+from wpsgd.config.tables import Listed, choice
+from wpsgd.data.shards import RowNumbers, proportional
+from wpsgd.errors import ConfigError
+from wpsgd.learners.node import InNode
+from wpsgd.learners.sgd import SGDLearner
+from wpsgd.reducers import THEORY, Rule, late_wp
+from wpsgd.requests import Program
+from wpsgd.strategies.averaging import Averaging
+from wpsgd.strategies.delay import Delay
+from wpsgd.strategies.hybrid import Hybrid
+from wpsgd.strategies.minibatch import MiniBatch
+from wpsgd.strategies.sequential import Sequential
+from wpsgd.theory import log_delayed_contraction
+
+if TYPE_CHECKING:
+    from wpsgd.config.settings import Settings
+
+AveragingName = Literal["simuparallel", "wp", "average_directly", "hybrid"]
+BATCH = 32
+DUAL_NEEDS = '[model] solver = "dual" needs name = "sequential"'
+
+# what makes three strategies of one algorithm
+DEFAULTS = MappingProxyType(
+    {
+        "simuparallel": {"ending": "rows", "rule": "uniform"},
+        "wp": {"ending": "race", "rule": "wp"},
+        "average_directly": {"ending": "race", "rule": "uniform"},
+        "hybrid": {"ending": "race", "rule": "wp"},
+    }
+)
+
+
+class SequentialSettings(ThreadKeys, StrategySettings):
+    """name = "sequential". rows: all, or the shard that the first rank has in other strategies."""
+
+    name: Literal["sequential", "delay"]
+    rows: Literal["all", "shard"] = choice(("all", "shard"), "all")
+
+    def shards(
+        self, rows: int, ranks: int, settings: Settings, speeds: Sequence[float] | None = None
+    ) -> list[RowNumbers]:
+        """The first rank's rows; none for the others."""
+        mine = np.arange(rows) if self.rows == "all" else sharded(rows, ranks, settings, speeds)[0]
+        return [mine, *[np.empty(0, dtype=np.int64)] * (ranks - 1)]
+
+    def program(
+        self, shards: Sequence[int], settings: Settings, ranks: int, speeds: Sequence[float] = ()
+    ) -> Program:
+        # a pass is that of the other strategies, so that their rows compare
+        parallel = shards
+        if self.period == "pass" and self.rows == "all":
+            parallel = [len(rows) for rows in sharded(sum(shards), ranks, settings, speeds or None)]
+        certified = settings.model.tol is not None
+        return Sequential(self.rounds, self.rows_of_round(parallel), self.looks(settings), certified)
+
+
+class DelaySettings(DelayKeys, SequentialSettings):
+    """name = "delay"."""
+
+    name: Literal["delay"]
+
+    def program(
+        self, shards: Sequence[int], settings: Settings, ranks: int, speeds: Sequence[float] = ()
+    ) -> Program:
+        program = super().program(shards, settings, ranks, speeds)
+        return widened(Delay, program, range_check=self.range_check)
+
+
+class AveragingSettings(EndingSettings, CombiningSettings, ThreadKeys, StrategySettings):
+    """The strategies that average models: ending and rule are those of the name unless given."""
+
+    name: AveragingName
+
+    @classmethod
+    def defaults(cls, values: Mapping[str, Any]) -> dict[str, Any]:
+        return {**super().defaults(values), **DEFAULTS.get(str(values.get("name")), {})}
+
+    def program(
+        self, shards: Sequence[int], settings: Settings, ranks: int, speeds: Sequence[float] = ()
+    ) -> Program:
+        self._check(ranks)
+        if settings.model.solver == "dual" and (misfit := self.dual_misfit(sum(map(bool, shards)))):
+            raise ConfigError(f"[[strategy]] {self.label}: {misfit}")
+        ending, rule = self.ending_of(self.rows_of_round(shards)), self.rule_for(settings)
+        facts = (settings.step, tuple(shards), self.looks(settings))
+        more: dict[str, Any] = {"wire": self.wire, "counterfactual": settings.report.counterfactual}
+        return Averaging(self.rounds, ending, rule, *facts, self.line_search, self.outer, **more)
+
+    def rule_for(self, settings: Settings) -> Rule:
+        """How models are combined."""
+        return self.combination_rule
+
+    @model_validator(mode="after")
+    def _plain_nodes_for_what_a_rule_keeps(self) -> AveragingSettings:
+        if self.learner is not SGDLearner and self.inside != InNode():
+            raise ConfigError(f'rule = "{self.rule}": only with threads = 1 and without delays inside a node')
+        return self
+
+    def extra_bytes(self, features: int) -> int:
+        return self.combining_bytes(features) + super().extra_bytes(features)
+
+    def dual_misfit(self, nodes: int | None) -> str:
+        if self.wire == "sparse":
+            return f'wire = "sparse": must be another with [model] solver = "dual", {NOT_ALIKE}'
+        if nodes in (None, 0, 1):
+            return self.unfit_for_dual()
+        return (
+            f'name = "{self.name}": averages the models of {nodes} nodes, and no dual variables belong to an'
+            f" average: {DUAL_NEEDS}"
+        )
+
+
+class HybridSettings(DelayKeys, AveragingSettings):
+    """name = "hybrid". period: 1000 in the paper."""
+
+    name: Literal["hybrid"]
+    period: Literal["pass"] | Count = Field(default=1000, description='"pass" or an integer >= 1')
+
+    def program(
+        self, shards: Sequence[int], settings: Settings, ranks: int, speeds: Sequence[float] = ()
+    ) -> Program:
+        program = super().program(shards, settings, ranks, speeds)
+        return widened(Hybrid, program, range_check=self.range_check)
+
+    @model_validator(mode="after")
+    def _sparse_sums_of_fresh_decay(self) -> HybridSettings:
+        if self.wire == "sparse" and self.stale_decay:
+            raise ConfigError(f'wire = "sparse": must be another with stale_decay, {NOT_ALIKE}')
+        return self
+
+    @model_validator(mode="after")
+    def _rules_that_know_late_decay(self) -> HybridSettings:
+        looks_at_it = "contraction" in self.combination_rule.needs
+        knows_it = self.rule == "wp" and self.contraction == THEORY
+        if self.stale_decay and looks_at_it and not knows_it:
+            raise ConfigError(
+                'stale_decay = true: of the rules that look at the contraction only rule = "wp" with'
+                f' contraction = "{THEORY}" knows that of late decay'
+            )
+        return self
+
+    def rule_for(self, settings: Settings) -> Rule:
+        if self.rule != "wp" or not self.stale_decay:
+            return super().rule_for(settings)
+        return late_wp(log_delayed_contraction(settings.step.eta0 * settings.step.alpha, self.delay))
+
+
+class MiniBatchSettings(StrategySettings):
+    """name = "minibatch". batch: rows of each node and step; global_batch: of all nodes together."""
+
+    name: Literal["minibatch"]
+    batch: Count | Annotated[tuple[Count, ...], Listed, Field(min_length=1)] | None = Field(
+        default=None, description="an integer >= 1, or a list of them, one for each rank"
+    )
+    global_batch: int | None = Field(default=None, ge=1, description="an integer >= 1")
+
+    @classmethod
+    def defaults(cls, values: Mapping[str, Any]) -> dict[str, Any]:
+        own = {} if "global_batch" in values else {"batch": BATCH}
+        return {**super().defaults(values), **own}
+
+    @model_validator(mode="after")
+    def _one_batch(self) -> MiniBatchSettings:
+        if self.batch is not None and self.global_batch is not None:
+            raise ConfigError("batch, global_batch: must be one of them, not both")
+        return self
+
+    def program(
+        self, shards: Sequence[int], settings: Settings, ranks: int, speeds: Sequence[float] = ()
+    ) -> Program:
+        self._check(ranks)
+        batches = self.batches(shards, speeds)
+        updates = max(1, round(self.rows_of_round(shards) / max(batches)))
+        return MiniBatch(self.rounds, updates, batches, self.looks(settings))
+
+    def batches(self, shards: Sequence[int], speeds: Sequence[float] = ()) -> tuple[int, ...]:
+        """Rows of each node and step; a global batch is dealt to the nodes that hold rows."""
+        if self.global_batch is None:
+            return self.batch if isinstance(self.batch, tuple) else (self.batch or BATCH,) * len(shards)
+        if speeds and len(speeds) != len(shards):
+            raise ConfigError(
+                f"[machine] speeds: {len(speeds)} given, must be one for each of {len(shards)} ranks"
+            )
+        speeds = speeds or (1.0,) * len(shards)
+        shares = [speed if rows else 0.0 for rows, speed in zip(shards, speeds, strict=True)]
+        return tuple(len(part) for part in proportional(self.global_batch, shares, seed=0))
+
+    def extra_bytes(self, features: int) -> int:
+        return 8 * (features + 2)  # the summed gradient
+
+    def misfit(self, ranks: int) -> str:
+        if not isinstance(self.batch, tuple) or len(self.batch) == ranks:
+            return ""
+        return f"batch = {list(self.batch)}: must be one integer for each of {ranks} ranks"
+
+    def dual_misfit(self, nodes: int | None) -> str:
+        return f'name = "{self.name}": takes gradient steps: {DUAL_NEEDS}'
+
+
+class CocoaSettings(CocoaKeys, StrategySettings):
+    """name = "cocoa"."""
+
+    name: Literal["cocoa"]
+
+    @property
+    def ascends_shards(self) -> bool:
+        return True
+
+    def extra_bytes(self, features: int) -> int:
+        return 2 * 8 * features  # w(alpha), and its part in the best model
+
+    def program(
+        self, shards: Sequence[int], settings: Settings, ranks: int, speeds: Sequence[float] = ()
+    ) -> Program:
+        self._check(ranks)
+        tol = self.tolerance(settings.model) or 0.0
+        return self.strategy(self.rounds, self.rows_of_round(shards), self.looks(settings), tol)
+
+
+class AdmmSettings(AdmmKeys, StrategySettings):
+    """name = "admm"."""
+
+    name: Literal["admm"]
+
+    @property
+    def ascends_shards(self) -> bool:
+        return True
+
+    def extra_bytes(self, features: int) -> int:
+        return 8 * 8 * features  # u, z, the mean, the local centre, and what the residuals are of
+
+    def program(
+        self, shards: Sequence[int], settings: Settings, ranks: int, speeds: Sequence[float] = ()
+    ) -> Program:
+        self._check(ranks)
+        return self.strategy(self.rounds, self.rows_of_round(shards), self.looks(settings))
+
+
+KINDS: Mapping[str, type[StrategySettings]] = MappingProxyType(
+    {
+        "sequential": SequentialSettings,
+        "simuparallel": AveragingSettings,
+        "wp": AveragingSettings,
+        "average_directly": AveragingSettings,
+        "minibatch": MiniBatchSettings,
+        "delay": DelaySettings,
+        "hybrid": HybridSettings,
+        "cocoa": CocoaSettings,
+        "admm": AdmmSettings,
+    }
+)

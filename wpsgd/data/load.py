@@ -1,0 +1,274 @@
+"""Loading: from a path or a name to train and test rows.
+
+A pure function of its arguments and the files: every rank calls it by itself and gets the same arrays. Only
+the download of a file is an exception, so let one rank call `catalog.fetch` before all others load.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+from scipy import sparse
+from sklearn import datasets
+from sklearn.preprocessing import StandardScaler
+
+from wpsgd.data import catalog
+from wpsgd.data.labels import positive_classes, require_both, signs
+from wpsgd.data.load_store import Demands, Stored, read_store
+from wpsgd.data.rows import Rows
+from wpsgd.data.sample_weights import ClassWeight, read_weights, weighted
+from wpsgd.data.svmlight import ZeroBased, read_together
+from wpsgd.data.synthetic import kdd2010_twin, real_sim_twin
+from wpsgd.errors import ConfigError, DataError, nearest
+
+TWINS = {"real-sim-twin": real_sim_twin, "kdd2010-twin": kdd2010_twin}
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """What is trained and tested on.
+
+    train, test: rows with the same columns; test is None where there is none
+    truth: float64 of shape (features,), the weights that made the labels, of synthetic data only
+    notes: lines that the user must see
+    stored: where the rows come from a store, what to know of it
+    zero_based: whether the indices of the files that were read count from 0
+    """
+
+    name: str
+    train: Rows
+    test: Rows | None = None
+    truth: NDArray[np.float64] | None = None
+    notes: tuple[str, ...] = ()
+    stored: Stored | None = None
+    zero_based: bool = False
+
+
+@dataclass(frozen=True)
+class _Wishes:
+    """The arguments of `load` that matter to the reading of a source."""
+
+    own_test: bool
+    test_file: Path | None
+    positive: Sequence[float] | None
+    zero_based: ZeroBased
+    scale: float
+    seed: int
+    dtype: DTypeLike
+    unit_norm: bool
+    store: Path | None
+    unreachable: str
+
+
+def load(
+    source: str | os.PathLike[str],
+    *,
+    test: str | os.PathLike[str] | float | None = None,
+    positive: Sequence[float] | None = None,
+    unit_norm: bool = False,
+    zero_based: ZeroBased = "auto",
+    scale: float = 1.0,
+    seed: int = 0,
+    dtype: DTypeLike = "float64",
+    constant_column: bool = False,
+    store: Path | None = None,
+    weights: str | os.PathLike[str] | None = None,
+    class_weight: ClassWeight | None = None,
+    unreachable: str = "",
+) -> Dataset:
+    """A data set from the catalogue, by its name, or from a svmlight file or a store, by its path.
+
+    test: a svmlight file, or the share of rows to set aside; None: the test file of a catalogued set, if any
+    positive: labels that become +1; None: those of the catalogue, else the larger of exactly two
+    unit_norm: scales each row to unit L2 norm
+    scale: of rows and columns of synthetic data
+    seed: of synthetic data, of the choice of test rows
+    dtype: of values and labels, float32 or float64
+    constant_column: appends a column of ones, after the scaling
+    store: what the file of `source` was converted to and is to be read from, see wpsgd.data.cache
+    weights: a file of sample weights, one for each row of `source`, before any are set aside
+    class_weight: "balanced", or factors for the classes -1 and +1, of training rows
+    unreachable: why the files of `source` cannot be fetched, where that was tried already
+    Raises DataError for data that cannot be trained on, ConfigError for arguments that cannot be meant.
+    """
+    share, test_file = _understood_test(test)
+    dtype = _checked_dtype(dtype)
+    own_test = test is None
+    asked = (own_test, test_file, positive, zero_based, scale, seed, dtype, unit_norm, store, unreachable)
+    wishes = _Wishes(*asked)
+    data = _read(os.fspath(source), wishes)
+    if weights is not None:
+        data = _with_own_weights(data, Path(weights).expanduser())
+    if share is not None:
+        data = _split(data, share, seed)
+    require_both(data.train.labels, f"{data.name}, training rows")
+    data = _finished(data, unit_norm, constant_column)
+    test_rows = data.test and weighted(data.test, None, "test rows")
+    return replace(data, train=weighted(data.train, class_weight), test=test_rows)
+
+
+def _understood_test(test: str | os.PathLike[str] | float | None) -> tuple[float | None, Path | None]:
+    if test is None:
+        return None, None
+    if isinstance(test, (str, os.PathLike)):
+        return None, Path(test).expanduser()
+    if isinstance(test, bool) or not 0.0 < test < 1.0:
+        raise ConfigError(f"test = {test}: a path, or a share of rows strictly between 0 and 1, is needed")
+    return float(test), None
+
+
+def _checked_dtype(dtype: DTypeLike) -> DTypeLike:
+    # compared by name, because numpy raises an error of its own for a name that it does not know
+    if getattr(dtype, "__name__", str(dtype)) not in ("float32", "float64"):
+        raise ConfigError(f"dtype = {dtype}: allowed are float32, float64")
+    return dtype
+
+
+def _read(source: str, wishes: _Wishes) -> Dataset:
+    if source not in catalog.names():
+        path = _existing(source)
+        return _from_store(source, path, wishes) if path.is_dir() else _from_files(source, [path], wishes)
+    entry = catalog.entry(source)
+    if wishes.positive is None:
+        wishes = replace(wishes, positive=entry.positive)
+    if entry.origin == "download":
+        return _downloaded(entry, wishes)
+    if wishes.test_file is not None:
+        raise ConfigError(f"test = {wishes.test_file}: {source} takes a share of its rows, not a file")
+    return _synthetic(source, wishes) if entry.origin == "synthetic" else _from_scikit_learn(source, wishes)
+
+
+def _existing(source: str) -> Path:
+    """The path, if there is a file; otherwise an error with names that are nearly the same."""
+    path = Path(source).expanduser()
+    if path.exists():
+        return path
+    looks_like_path = len(path.parts) > 1 or bool(path.suffix)
+    if not looks_like_path:
+        catalog.entry(source)  # raises, with the names there are
+    if not path.parent.is_dir():
+        raise DataError(f"{source}: no such file, nor is there a directory {path.parent}")
+    near = nearest(path.name, (item.name for item in path.parent.iterdir())) or nearest(
+        source, catalog.names()
+    )
+    raise DataError(f"{source}: no such file{near}")
+
+
+def _from_files(name: str, files: list[Path], wishes: _Wishes) -> Dataset:
+    if wishes.test_file is not None:
+        files = [files[0], wishes.test_file]
+    if wishes.store is not None:
+        return _from_store(name, wishes.store, replace(wishes, test_file=files[1] if files[1:] else None))
+    (train, *rest), zero_based = read_together(
+        files, zero_based=wishes.zero_based, positive=wishes.positive, dtype=wishes.dtype
+    )
+    notes = _scale_note(name, wishes.scale)
+    return Dataset(name, train, rest[0] if rest else None, notes=notes, zero_based=zero_based)
+
+
+def _from_store(name: str, path: Path, wishes: _Wishes) -> Dataset:
+    demands = Demands(wishes.zero_based, wishes.unit_norm, wishes.dtype)
+    train, test, stored, notes = read_store(name, path, wishes.positive, wishes.test_file, demands)
+    return Dataset(
+        name,
+        train,
+        test,
+        notes=(*notes, *_scale_note(name, wishes.scale)),
+        stored=stored,
+        zero_based=stored.zero_based,
+    )
+
+
+def _downloaded(entry: catalog.Entry, wishes: _Wishes) -> Dataset:
+    try:
+        if wishes.unreachable:
+            raise DataError(wishes.unreachable)
+        files = [catalog.fetch(entry.name)]
+        if wishes.own_test and entry.test is not None:
+            files.append(catalog.fetch(entry.name, "test"))
+    except DataError as error:
+        # a test file of the original would not fit the columns of the twin
+        if entry.twin is None or wishes.test_file is not None:
+            raise
+        because = str(error).partition("): ")[0].removesuffix(")") + ")"
+        data = _synthetic(entry.twin, wishes)
+        return replace(
+            data, notes=(f"{because}: its synthetic twin of the same shape stands in", *data.notes)
+        )
+    return _from_files(entry.name, files, wishes)
+
+
+def _synthetic(name: str, wishes: _Wishes) -> Dataset:
+    made = TWINS[name](wishes.scale, wishes.seed, wishes.dtype)
+    return Dataset(name, _signed(made.rows, wishes.positive, name), truth=made.truth)
+
+
+def _from_scikit_learn(name: str, wishes: _Wishes) -> Dataset:
+    values, labels = BUNDLED[name]()
+    rows = Rows.from_scipy(sparse.csr_array(values.astype(wishes.dtype)), labels)
+    return Dataset(name, _signed(rows, wishes.positive, name), notes=_scale_note(name, wishes.scale))
+
+
+def _digits() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    digits = datasets.load_digits()
+    return digits.data / 16.0, digits.target.astype(np.float64)
+
+
+def _breast_cancer() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    cancer = datasets.load_breast_cancer()
+    return StandardScaler().fit_transform(cancer.data), cancer.target.astype(np.float64)
+
+
+BUNDLED = {"digits": _digits, "breast-cancer": _breast_cancer}
+
+
+def _signed(rows: Rows, positive: Sequence[float] | None, where: str) -> Rows:
+    labels = rows.labels.astype(np.float64)
+    return replace(
+        rows, labels=signs(labels, positive_classes(labels, positive, where)).astype(rows.values.dtype)
+    )
+
+
+def _with_own_weights(data: Dataset, path: Path) -> Dataset:
+    own = read_weights(path, len(data.train))
+    own = own if data.stored is None else own[data.stored.order]
+    return replace(data, train=replace(data.train, weights=own.astype(data.train.values.dtype)))
+
+
+def _scale_note(name: str, scale: float) -> tuple[str, ...]:
+    return () if scale == 1.0 else (f"scale = {scale} is for synthetic data: {name} is used whole",)
+
+
+def _split(data: Dataset, share: float, seed: int) -> Dataset:
+    """Train and test rows, both in their original order, so that contiguous shards keep their meaning.
+
+    The rows of a store are in random order: the last ones are the test rows whatever the seed, not copied.
+    """
+    count = len(data.train)
+    if count < 2:
+        raise DataError(f"{data.name}: {count} row cannot be split into train and test rows")
+    if seed < 0:
+        raise ConfigError(f"seed = {seed}: an integer of at least 0 is needed")
+    held_out = min(max(round(count * share), 1), count - 1)
+    if data.stored is not None:
+        kept = count - held_out
+        stored = replace(data.stored, order=data.stored.order[:kept])
+        return replace(data, train=data.train[:kept], test=data.train[kept:], stored=stored)
+    order = np.random.default_rng(seed).permutation(count)
+    train, test = np.sort(order[held_out:]), np.sort(order[:held_out])
+    return replace(data, train=data.train.take(train), test=data.train.take(test))
+
+
+def _finished(data: Dataset, unit_norm: bool, constant_column: bool) -> Dataset:
+    train, test, truth = data.train, data.test, data.truth
+    if unit_norm and not (data.stored and data.stored.unit_norm):
+        train, test = train.unit_norm(), test and test.unit_norm()
+    if constant_column:
+        train, test = train.with_constant_column(), test and test.with_constant_column()
+        truth = None if truth is None else np.append(truth, 0.0)
+    return replace(data, train=train, test=test, truth=truth)

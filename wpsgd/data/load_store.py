@@ -1,0 +1,110 @@
+"""Train and test rows from a store."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from wpsgd.data.labels import positive_classes, signs
+from wpsgd.data.rows import FloatArray, Rows
+from wpsgd.data.store import Store, is_store, open_store, to_original
+from wpsgd.data.svmlight import ZeroBased, read_classes
+from wpsgd.errors import ConfigError, DataError
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Stored:
+    """What to know of rows that come from a store.
+
+    order: the source's row of each training row; columns: the source's column of each column
+    zero_based: whether the source counts columns from 0; unit_norm: whether all rows have unit length already
+    identity: differs between stores that hold other rows, or the same in another order
+    """
+
+    order: NDArray[np.int64]
+    columns: NDArray[np.int32]
+    zero_based: bool
+    unit_norm: bool
+    identity: str
+
+    def to_original(self, weights: FloatArray) -> FloatArray:
+        """Weights of shape (features,) in the source's numbering of columns."""
+        return to_original(weights, self.columns)
+
+
+@dataclass(frozen=True, slots=True)
+class Demands:
+    """What the reader wants of the rows, which a store may not be able to give."""
+
+    zero_based: ZeroBased
+    unit_norm: bool
+    dtype: DTypeLike
+
+
+def read_store(
+    name: str, path: Path, positive: Sequence[float] | None, test: Path | None, demands: Demands
+) -> tuple[Rows, Rows | None, Stored, tuple[str, ...]]:
+    """Training rows, mapped; those of the svmlight file `test`, in the same numbering; and notes.
+
+    Raises DataError for a store or a file that cannot be used, ConfigError where a demand contradicts it.
+    """
+    if not is_store(path) and str(path) != name:
+        raise DataError(
+            f"{path}: what {name} was converted to is not there on this host: let WPSGD_DATA_DIR name a"
+            " folder that all hosts share, or set [data] cache = false"
+        )
+    store = open_store(path)
+    _check(store, name, demands)
+    known = np.array(store.meta.classes)
+    rows, labels = (None, np.empty(0)) if test is None else _test_rows(store, test, demands.dtype)
+    where = name if test is None else f"{name}, {test}"
+    positives = positive_classes(np.append(known, labels), positive, where)
+    train = store.rows(positives=positives).astype(demands.dtype)
+    columns = store.columns
+    if rows is not None:
+        rows = rows.with_labels(signs(labels, positives))
+        columns = np.append(columns, np.arange(len(columns), rows.features, dtype=np.int32))
+        train = train.widened(rows.features)
+    return train, rows, _described(store, columns), tuple(_notes(store, name, demands))
+
+
+def _check(store: Store, name: str, demands: Demands) -> None:
+    meta = store.meta
+    if demands.zero_based not in ("auto", meta.zero_based):
+        counted = "0" if meta.zero_based else "1"
+        raise ConfigError(
+            f"zero_based = {demands.zero_based}: {name} was converted as counting from {counted}"
+        )
+    if meta.unit_norm and not demands.unit_norm:
+        raise ConfigError(
+            f"unit_norm = false: the rows of {name} were scaled to unit length when they were converted"
+        )
+
+
+def _test_rows(store: Store, test: Path, dtype: DTypeLike) -> tuple[Rows, NDArray[np.float64]]:
+    rows, labels = read_classes(test, zero_based=store.meta.zero_based, dtype=dtype)
+    rows = store.relabelled(rows)
+    return rows.unit_norm() if store.meta.unit_norm else rows, labels
+
+
+def _described(store: Store, columns: NDArray[np.int32]) -> Stored:
+    meta = store.meta
+    identity = hashlib.sha256(meta.model_dump_json(exclude={"versions"}).encode()).hexdigest()
+    return Stored(store.order, columns, meta.zero_based, meta.unit_norm, identity)
+
+
+def _notes(store: Store, name: str, demands: Demands) -> list[str]:
+    meta, notes = store.meta, []
+    dtype = np.dtype(demands.dtype).name
+    if meta.bad_lines:
+        notes.append(f"{name}: {meta.bad_lines} bad lines were left out when it was converted")
+    if dtype != meta.dtype:
+        notes.append(f"{name} holds {meta.dtype}: every rank converts a copy of its own to {dtype}")
+    if demands.unit_norm and not meta.unit_norm:
+        notes.append(f"{name}: every rank scales a copy of its own to unit length; convert with --unit-norm")
+    return notes

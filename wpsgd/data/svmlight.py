@@ -1,0 +1,191 @@
+"""Svmlight (LIBSVM) text: a label per line, then index:value pairs.
+
+Comments (#), blank lines, CRLF and a `qid:` after the label are understood; the latter is ignored.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from wpsgd.data.labels import positive_classes, signs
+from wpsgd.data.rows import FloatArray, Rows
+from wpsgd.data.svmlight_blocks import Terms, read_blocks
+from wpsgd.data.svmlight_fault import LARGEST_INDEX
+from wpsgd.data.textfile import replacing
+from wpsgd.errors import ConfigError, DataError
+
+ZeroBased = bool | Literal["auto"]
+ROWS = 4096  # that are written at a time
+
+
+@dataclass(frozen=True)
+class _Table:
+    """A file as it is written: indices from whatever it counts from, labels from whatever classes it has."""
+
+    path: Path
+    indptr: NDArray[np.int64]
+    indices: NDArray[np.int32]
+    values: FloatArray
+    labels: NDArray[np.float64]
+
+
+class Together(NamedTuple):
+    """Rows of files that were read together, and whether their indices count from 0."""
+
+    rows: tuple[Rows, ...]
+    zero_based: bool
+
+
+def check_zero_based(zero_based: ZeroBased) -> None:
+    """Raises ConfigError where it is not what it may be."""
+    if zero_based not in (True, False, "auto"):
+        raise ConfigError(f'zero_based = {zero_based!r}: allowed are true, false, "auto"')
+
+
+def read_svmlight(
+    path: str | os.PathLike[str],
+    *,
+    features: int | None = None,
+    zero_based: ZeroBased = "auto",
+    positive: Sequence[float] | None = None,
+    dtype: DTypeLike = np.float64,
+) -> Rows:
+    """The rows of a svmlight file, plain or compressed (bz2, gz, xz).
+
+    features: number of columns, at least those of the file, which are the default
+    zero_based: whether indices count from 0; "auto": they do if an index 0 occurs
+    positive: labels that become +1, all others becoming -1; without it the larger of exactly two is +1
+    dtype: of values and labels, float32 or float64
+    Raises DataError, with line and column where there are any, for a file that cannot be trained on.
+    """
+    return read_together(
+        [path], features=features, zero_based=zero_based, positive=positive, dtype=dtype
+    ).rows[0]
+
+
+def read_together(
+    paths: Sequence[str | os.PathLike[str]],
+    *,
+    features: int | None = None,
+    zero_based: ZeroBased = "auto",
+    positive: Sequence[float] | None = None,
+    dtype: DTypeLike = np.float64,
+) -> Together:
+    """Files of one data set, such as train and test, with columns, base and classes in common.
+
+    Arguments and errors are those of `read_svmlight`; the classes are those of all files together.
+    """
+    check_zero_based(zero_based)
+    tables = [_read(Path(path), zero_based is False, dtype) for path in paths]
+    has_zero = any(table.indices.min(initial=1) == 0 for table in tables)
+    base = 0 if zero_based is True or (zero_based == "auto" and has_zero) else 1
+    columns = _columns(tables, base, features)
+    where = ", ".join(str(table.path) for table in tables)
+    positives = positive_classes(np.concatenate([table.labels for table in tables]), positive, where)
+    return Together(tuple(_rows(table, base, columns, positives) for table in tables), base == 0)
+
+
+def read_unlabelled(path: str | os.PathLike[str], *, zero_based: ZeroBased = "auto") -> Rows:
+    """The rows of a svmlight file whose labels do not matter: all become +1. Errors as `read_svmlight`."""
+    table = _read(Path(path), zero_based is False, np.float64)
+    base = 0 if zero_based is True or (zero_based == "auto" and table.indices.min(initial=1) == 0) else 1
+    return _rows(table, base, _columns([table], base, None), np.unique(table.labels))
+
+
+def read_classes(
+    path: str | os.PathLike[str], *, zero_based: bool, dtype: DTypeLike = np.float64
+) -> tuple[Rows, NDArray[np.float64]]:
+    """Rows, all labelled +1, with the labels as the file has them. Errors as `read_svmlight`."""
+    table = _read(Path(path), not zero_based, dtype)
+    base = int(not zero_based)
+    return _rows(table, base, _columns([table], base, None), np.unique(table.labels)), table.labels
+
+
+def write_svmlight(path: str | os.PathLike[str], rows: Rows, *, force: bool = False) -> None:
+    """Writes rows as svmlight text, indices from 1, compressed by suffix; the file appears whole or never.
+
+    Read again, with `features` where the last columns are empty, the rows are equal bit for bit.
+    Raises DataError where the file exists and `force` is not set, where it cannot be written, or where the
+    rows have sample weights, for which the format has no place.
+    """
+    if rows.weights is not None:
+        raise DataError(f"{path}: svmlight text has no place for sample weights")
+    write_blocks(path, (rows[at : at + ROWS] for at in range(0, len(rows), ROWS)), force=force)
+
+
+def write_blocks(path: str | os.PathLike[str], blocks: Iterable[Rows], *, force: bool = False) -> None:
+    """The same for rows, none with sample weights, that come in blocks and need not fit into memory."""
+    with replacing(Path(path), force=force) as stream:
+        for block in blocks:
+            stream.write(_text(block))
+
+
+def _text(rows: Rows) -> bytes:
+    first = int(rows.indptr[0])
+    entries, ends = slice(first, int(rows.indptr[-1])), (rows.indptr - first).tolist()
+    # the shortest text of a float32 could round differently by way of a float64: write the latter's
+    values = rows.values[entries].astype(np.float64).tolist()
+    # values come again more often than not, and to find their shortest text is what takes the time
+    texts = {value: repr(value) for value in dict.fromkeys(values)}
+    columns = (rows.indices[entries] + np.int64(1)).tolist()
+    # 0.0 and -0.0 are one key, but two texts
+    pairs = [
+        f" {index}:{texts[value] if value else repr(value)}"
+        for index, value in zip(columns, values, strict=True)
+    ]
+    lines = zip(rows.labels.tolist(), pairwise(ends), strict=True)
+    return "".join([f"{int(label):+d}{''.join(pairs[at:end])}\n" for label, (at, end) in lines]).encode(
+        "ascii"
+    )
+
+
+def _read(path: Path, one_based: bool, dtype: DTypeLike) -> _Table:
+    """The whole file, its blocks put together."""
+    blocks = list(read_blocks(path, Terms(one_based, dtype)))
+    lengths = [np.zeros(1, np.int64), *(np.diff(block.indptr) for block in blocks)]
+    table = _Table(
+        path,
+        np.cumsum(np.concatenate(lengths)),
+        _joined([block.indices for block in blocks], np.int32),
+        _joined([block.values for block in blocks], dtype),
+        _joined([block.labels for block in blocks], np.float64),
+    )
+    if not len(table.labels):
+        raise DataError(f"{path}: no rows in it")
+    return table
+
+
+def _joined(parts: Sequence[NDArray[Any]], dtype: DTypeLike) -> NDArray[Any]:
+    return np.concatenate([np.empty(0, dtype), *parts])
+
+
+def _columns(tables: Sequence[_Table], base: int, features: int | None) -> int:
+    """The number of columns of all tables; a file without entries has none."""
+    largest = max(tables, key=lambda table: table.indices.max(initial=-1))
+    found = int(largest.indices.max(initial=base - 1)) - base + 1
+    columns = found if features is None else features
+    if columns < 1:
+        raise DataError(f"{largest.path}: no index:value pair in it")
+    if columns < found:
+        raise DataError(f"{largest.path}: has {found} features, more than the {features} that were given")
+    if columns > LARGEST_INDEX:
+        raise DataError(f"{largest.path}: {columns} features: at most {LARGEST_INDEX} (int32) are possible")
+    return columns
+
+
+def _rows(table: _Table, base: int, features: int, positives: NDArray[np.float64]) -> Rows:
+    return Rows(
+        indptr=table.indptr,
+        indices=table.indices - np.int32(base),
+        values=table.values,
+        labels=signs(table.labels, positives).astype(table.values.dtype),
+        features=features,
+    )

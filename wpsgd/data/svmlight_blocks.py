@@ -1,0 +1,222 @@
+"""Svmlight text in blocks of whole lines, parsed in order by one thread or several.
+
+Memory is bounded by the blocks under way, however large the file. The kernel holds no lock while it parses,
+so threads are as parallel as processes, and compressed text, which has no byte ranges, is shared out too.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from wpsgd.data.rows import FloatArray
+from wpsgd.data.svmlight_fault import Fault, parse_line
+from wpsgd.data.textfile import CORRUPT, is_compressed, opened
+from wpsgd.errors import DataError
+from wpsgd.kernels.parse import NEWLINE, after_line, parse_lines
+
+Text = NDArray[np.uint8]
+
+BLOCK = 4 << 20  # bytes of text; its arrays take up to three times as much
+AHEAD = 2  # blocks that are decompressed before they are asked for
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What is asked of a text. one_based: whether an index 0 is a fault; dtype: of the values.
+
+    skip_bad_lines: whether lines with a fault are left out, and counted
+    """
+
+    one_based: bool = False
+    dtype: DTypeLike = np.float64
+    skip_bad_lines: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Block:
+    """Rows as they are written: indices from whatever they count from, labels of whatever classes.
+
+    indptr: int64 of shape (n + 1,), from 0; indices: int32; values: float; labels: float64 of shape (n,)
+    lines: of text, rows or not; bad_lines: those that were left out
+    """
+
+    indptr: NDArray[np.int64]
+    indices: NDArray[np.int32]
+    values: FloatArray
+    labels: NDArray[np.float64]
+    lines: int
+    bad_lines: int = 0
+
+
+def processors() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def read_blocks(path: Path, terms: Terms, jobs: int = 1) -> Iterator[Block]:
+    """The blocks of a file, plain or compressed, in order; the same whatever `jobs` is.
+
+    Raises DataError, with line and column where there are any, at the first fault of the file.
+    """
+    lines = 0
+    texts = ahead(_texts(path)) if is_compressed(path) else _texts(path)
+    with closing(texts), closing(_in_order(lambda text: parse_block(text, terms), texts, jobs)) as parsed:
+        try:
+            for block in parsed:
+                yield block
+                lines += block.lines
+        except Fault as fault:
+            raise DataError(f"{path}:{lines + fault.line}:{fault.column}: {fault.what}") from None
+
+
+def parse_block(text: Text, terms: Terms) -> Block:
+    """The rows of some lines, uint8, the last byte a newline.
+
+    Raises Fault, lines counted from the first one here, unless bad lines are skipped.
+    """
+    # the least that a row and an entry take; most of it is never written to, and it serves the next block
+    rows, entries = text.size // 2 + 1, text.size // 4 + 1
+    room = Block(
+        np.empty(rows + 1, np.int64),
+        np.empty(entries, np.int32),
+        np.empty(entries, terms.dtype),
+        np.empty(rows),
+        0,
+    )
+    count, lines, bad = _fill(room, text, terms)
+    last = room.indptr[count]
+    return Block(
+        room.indptr[: count + 1].copy(),
+        room.indices[:last].copy(),
+        room.values[:last].copy(),
+        room.labels[:count].copy(),
+        lines,
+        bad,
+    )
+
+
+def _fill(room: Block, text: Text, terms: Terms) -> tuple[int, int, int]:
+    """Rows, lines, and bad ones."""
+    lowest, largest = int(terms.one_based), float(np.finfo(np.dtype(terms.dtype)).max)
+    arrays = room.indptr, room.indices, room.values, room.labels
+    row, at, lines, bad = 0, 0, 0, 0
+    room.indptr[0] = 0
+    while True:
+        row, at, passed = parse_lines(text, at, lowest, largest, row, *arrays)
+        lines += passed
+        if at == text.size:
+            return row, lines, bad
+        line, at = at, after_line(text, at)
+        try:
+            row += _put_line(room, row, text[line:at].tobytes(), lowest, largest)
+        except Fault as fault:
+            if not terms.skip_bad_lines:
+                raise Fault(fault.what, fault.column, lines + 1) from None
+            bad += 1
+        lines += 1
+
+
+def _put_line(room: Block, row: int, text: bytes, lowest: int, largest: float) -> int:
+    """Rows that were added: 1, or 0 for a line without any."""
+    line = parse_line(text, lowest, largest)
+    if line is None:
+        return 0
+    first = room.indptr[row]
+    last = first + len(line.indices)
+    room.indices[first:last] = line.indices
+    room.values[first:last] = line.values
+    room.labels[row] = line.label
+    room.indptr[row + 1] = last
+    return 1
+
+
+def ahead(texts: Generator[Text, None, None]) -> Generator[Text, None, None]:
+    """The same, the next ones made by a thread of its own: to decompress takes longer than to parse."""
+    with closing(texts), ThreadPoolExecutor(1) as reader:
+        coming = deque(reader.submit(next, texts, None) for _ in range(AHEAD))
+        while (text := coming.popleft().result()) is not None:
+            coming.append(reader.submit(next, texts, None))
+            yield text
+
+
+def _texts(path: Path) -> Generator[Text, None, None]:
+    """Pieces of about BLOCK bytes that end with a line."""
+    expected = None if is_compressed(path) else path.stat().st_size
+    found, rest = 0, np.empty(0, np.uint8)
+    with opened(path) as stream:
+        try:
+            while (text := _more(stream, rest)).size > rest.size:
+                found += text.size - rest.size
+                cut = _after_last_newline(text)
+                rest = text[cut:]
+                if cut:
+                    yield text[:cut]
+        except CORRUPT as error:
+            raise _corrupt(path, error) from error
+    if expected not in (None, found):
+        raise DataError(f"{path}: changed while it was read")
+    if rest.size:
+        yield np.append(rest, np.uint8(NEWLINE))
+
+
+def _more(stream: IO[bytes], rest: Text) -> Text:
+    """The rest of the last piece, and what is read after it."""
+    text = np.empty(rest.size + BLOCK, np.uint8)
+    text[: rest.size] = rest
+    read = stream.readinto(text[rest.size :].data)  # type: ignore[attr-defined]
+    return text[: rest.size + read]
+
+
+def _after_last_newline(text: Text) -> int:
+    start = text.size
+    while start:
+        stop, start = start, max(0, start - 4096)
+        newlines = np.flatnonzero(text[start:stop] == NEWLINE)
+        if newlines.size:
+            return start + int(newlines[-1]) + 1
+    return 0
+
+
+def _corrupt(path: Path, error: Exception) -> DataError:
+    if not is_compressed(path):
+        return DataError(f"{path}: cannot be read: {error}")
+    line = 0
+    try:
+        with opened(path) as stream:
+            for line, _ in enumerate(stream, start=1):  # noqa: B007
+                pass
+    except CORRUPT:
+        pass
+    return DataError(f"{path}: the compressed data are corrupt or cut off after line {line}")
+
+
+def _in_order(
+    work: Callable[[Text], Block], texts: Iterable[Text], jobs: int
+) -> Generator[Block, None, None]:
+    """The results in the order of the texts, of which no more than two a thread are under way."""
+    if jobs == 1:
+        yield from map(work, texts)
+        return
+    waiting: deque[Future[Block]] = deque()
+    with ThreadPoolExecutor(jobs) as pool:
+        try:
+            source = iter(texts)
+            waiting.extend(pool.submit(work, text) for text in islice(source, 2 * jobs))
+            while waiting:
+                done = waiting.popleft().result()
+                waiting.extend(pool.submit(work, text) for text in islice(source, 1))
+                yield done
+        finally:
+            for future in waiting:
+                future.cancel()

@@ -1,0 +1,129 @@
+"""From the parameters of the estimator to a solver, a runtime and settings."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from wpsgd.config.reading import settings_of
+from wpsgd.config.settings import Settings
+from wpsgd.dual_solver import DUAL_LOSSES
+from wpsgd.errors import ConfigError
+from wpsgd.estimator.exact import MOST_ROWS
+from wpsgd.estimator.joining import Whole, several
+from wpsgd.runtimes.job import Runtime
+from wpsgd.runtimes.local import Local
+
+Solver = Literal["sgd", "dual"]
+ONE_NODE = ("sequential", "delay")  # strategies in which one node trains
+ROWS_A_WORKER = 10_000  # below, a second worker saves less time than starting and meeting take
+ENTRIES_TO_GATHER = 5_000_000  # of rows that ranks may exchange to solve a small problem exactly
+# one thread certifies a gap of 1e-3 in the time of some tens of passes; SGD needs about ten, by all workers
+MANY_WORKERS, MANY_ENTRIES = 16, 100_000_000
+
+
+def solver_for(estimator: Any, whole: Whole, workers: int) -> Solver:
+    """The solver that is asked for, or with "auto" the faster of those that apply. Raises ConfigError."""
+    if estimator.solver == "sgd":
+        return "sgd"
+    obstacle = _obstacle(estimator, whole)
+    if estimator.solver == "dual":
+        if obstacle:
+            raise ConfigError(f'solver="dual": {obstacle}')
+        return "dual"
+    many = workers >= MANY_WORKERS and whole.nonzeros >= MANY_ENTRIES
+    return "sgd" if obstacle or many else "dual"
+
+
+def _obstacle(estimator: Any, whole: Whole) -> str:
+    """Why the dual solver cannot do what is asked for, else an empty string."""
+    if estimator.loss not in DUAL_LOSSES:
+        return f'loss="{estimator.loss}": has no dual here: only {" and ".join(DUAL_LOSSES)} have'
+    asked = {
+        f"strategy={estimator.strategy!r}": estimator.strategy is not None,
+        f"rule={estimator.rule!r}": estimator.rule is not None,
+        f'learning_rate="{estimator.learning_rate}"': estimator.learning_rate != "optimal",
+        "early_stopping=True": estimator.early_stopping,
+        "average=True": estimator.average,
+    }
+    if found := next((name for name, wish in asked.items() if wish), ""):
+        return f"{found}: is a matter of SGD"
+    if several(estimator.runtime):
+        if sum(whole.rows) >= MOST_ROWS or whole.nonzeros > ENTRIES_TO_GATHER:
+            return f"over ranks: only with fewer than {MOST_ROWS} rows in all, which one rank then solves"
+    elif estimator.runtime is not None and estimator.runtime.name != "local":
+        return f'runtime "{estimator.runtime.name}": its nodes run strategies'
+    return ""
+
+
+def worker_count(estimator: Any, rows: int) -> int:
+    """How many threads train: as many as asked for, else one for each processor that rows suffice for."""
+    if estimator.runtime is not None:
+        return int(estimator.runtime.ranks)
+    if estimator.n_workers is not None:
+        return int(estimator.n_workers)
+    return max(1, min(processors(), rows // ROWS_A_WORKER))
+
+
+def processors() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def runtime_for(estimator: Any, strategy: Mapping[str, Any], workers: int) -> Runtime:
+    """The runtime that is passed in, else threads."""
+    if estimator.runtime is not None:
+        given: Runtime = estimator.runtime
+        if several(given) and strategy["name"] in ONE_NODE:
+            raise ConfigError(
+                f"strategy={strategy['name']!r}: trains on the first rank's rows alone, and here each rank"
+                " passes rows of its own"
+            )
+        return given
+    return Local(1 if strategy["name"] in ONE_NODE else workers)
+
+
+def strategy_keys(estimator: Any) -> dict[str, Any]:
+    """The strategy as a [[strategy]] entry has it, without `rounds`.
+
+    Threads of one machine are equally fast and do equal numbers of rows, so that a fit repeats to the bit;
+    elsewhere a round ends when the fastest is through.
+    """
+    wish = estimator.strategy
+    if isinstance(wish, Mapping):
+        if "name" not in wish:
+            raise ConfigError(f"strategy={dict(wish)!r}: needs a name")
+        if "rounds" in wish:
+            raise ConfigError(f"strategy={dict(wish)!r}: rounds follow from max_iter: leave them out")
+        entry = dict(wish)
+    else:
+        entry = {"name": wish or ("simuparallel" if estimator.runtime is None else "wp")}
+    if estimator.period != "pass":
+        entry.setdefault("period", int(estimator.period))
+    if estimator.rule is not None:
+        entry["rule"] = estimator.rule
+    elif estimator.average:
+        entry["rule"] = "tail"
+    return entry
+
+
+def settings_for(
+    estimator: Any, *, seed: int, strategy: Mapping[str, Any], rounds: int = 1, looks: int = 0
+) -> Settings:
+    """Checked settings. Raises ConfigError, one line a problem."""
+    tables = {
+        "data": {"source": "X"},
+        "model": {
+            "loss": estimator.loss,
+            "alpha": float(estimator.alpha),
+            "learning_rate": estimator.learning_rate,
+            "eta0": float(estimator.eta0),
+            "power_t": float(estimator.power_t),
+            "shuffle": bool(estimator.shuffle),
+            "seed": seed,
+        },
+        "report": {"looks": looks},
+        "strategy": [{"rounds": rounds, **strategy}],
+    }
+    return settings_of(tables, "WPSGDClassifier")

@@ -1,0 +1,243 @@
+"""WPSGDClassifier: a linear classifier in scikit-learn's own dialect, trained by any strategy."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from numbers import Integral, Real
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils.extmath import safe_sparse_dot
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted
+
+from wpsgd.estimator import continuing, formats, path
+from wpsgd.estimator.inputs import matrix_of
+from wpsgd.estimator.onnx import onnx_bytes
+from wpsgd.estimator.platt import probabilities
+from wpsgd.kernels.losses import LOSSES
+from wpsgd.kernels.stepsize import SCHEDULES
+
+
+def _asked_for_probabilities(estimator: Any) -> bool:
+    return bool(estimator.probability)
+
+
+class WPSGDClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # scikit-learn carries no types
+    """A linear SVM (or another linear classifier) trained on many threads or MPI ranks.
+
+    Minimises alpha/2 ||w||^2 + weighted mean loss. Names and defaults are SGDClassifier's. Labels of more
+    than two classes train one problem a class, it against the rest.
+
+    loss: "hinge", "squared_hinge", "log_loss" or "modified_huber"; alpha: L2 strength, LIBLINEAR's 1 / (C n)
+    fit_intercept: whether a constant column of value `intercept_scaling` is learnt, regularised as
+        LinearSVC's is, by every solver: which one trains does not change what is minimised
+    max_iter: passes over the rows; tol: in units of the objective, about 1 for w = 0; None: never ends
+        "dual": the duality gap, so that the objective is at most so far above the optimum
+        "sgd": n_iter_no_change passes in a row lowered the objective on up to 10,000 of the rows (with
+        early_stopping: raised the accuracy on validation_fraction of the rows) by less
+    max_seconds: of a fit, all classes together, or None
+    solver: "dual", with a certified gap; "sgd"; "auto": the dual where it applies and is the faster. Where
+        rows or features are few (below 1,000 rows of up to 20,000 features always) factorisations solve the
+        dual to machine precision, as far as rounding lets them; passes take over where they miss `tol`
+    strategy: a name or a dict of [[strategy]] keys (README.md); None: "simuparallel" on threads, else "wp"
+    n_workers: threads of "sgd"; None: those of the affinity mask, at most one for each 10,000 rows
+    period, rule: as in a [[strategy]] entry; average: rule "tail", with which SGD varies less
+    n_jobs: classes trained side by side, as far as scikit-learn's working_memory holds them
+    runtime: None, or a runtime of wpsgd.runtimes: Simulated(cluster), or MPI(comm), where each rank passes
+        rows of its own, be it none, and all end with the same model; all ranks call `fit` together
+    probability: whether `predict_proba` is there; a fit then trains once more, without validation_fraction of
+        the rows, on whose margins Platt's scaling is fitted
+    class_weight: dict, "balanced" (over all ranks) or None; warm_start: whether a fit begins with the last
+    learning_rate, eta0, power_t, shuffle, random_state, verbose: as in SGDClassifier; schedules are those of
+        [model] learning_rate
+
+    After a fit: coef_ (models, features), intercept_ (models,), classes_, n_iter_ (passes, of the longest
+    problem; factorisations where solved to machine precision), solver_, trace_ (wpsgd.trace, without a
+    header), n_features_in_ and, of named columns, feature_names_in_.
+
+    >>> from sklearn.datasets import load_iris
+    >>> from wpsgd import WPSGDClassifier
+    >>> X, y = load_iris(return_X_y=True)
+    >>> model = WPSGDClassifier(random_state=0).fit(X, y)
+    >>> model.solver_, model.coef_.shape, bool(model.score(X, y) > 0.9)
+    ('dual', (3, 4), True)
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "loss": [StrOptions(set(LOSSES))],
+        "alpha": [Interval(Real, 0, None, closed="neither")],
+        "fit_intercept": ["boolean"],
+        "intercept_scaling": [Interval(Real, 0, None, closed="neither")],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "tol": [Interval(Real, 0, None, closed="left"), None],
+        "shuffle": ["boolean"],
+        "verbose": ["verbose"],
+        "n_jobs": [Integral, None],
+        "random_state": ["random_state"],
+        "learning_rate": [StrOptions(set(SCHEDULES))],
+        "eta0": [Interval(Real, 0, None, closed="neither")],
+        "power_t": [Interval(Real, 0, None, closed="left")],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "class_weight": [StrOptions({"balanced"}), dict, None],
+        "warm_start": ["boolean"],
+        "average": ["boolean"],
+        "solver": [StrOptions({"auto", "sgd", "dual"})],
+        "strategy": [str, Mapping, None],
+        "n_workers": [Interval(Integral, 1, None, closed="left"), None],
+        "period": [StrOptions({"pass"}), Interval(Integral, 1, None, closed="left")],
+        "rule": [str, None],
+        "runtime": [HasMethods(["run", "gathered"]), None],
+        "probability": ["boolean"],
+        "max_seconds": [Interval(Real, 0, None, closed="neither"), None],
+    }
+
+    def __init__(
+        self,
+        loss: str = "hinge",
+        *,
+        alpha: float = 0.0001,
+        fit_intercept: bool = True,
+        intercept_scaling: float = 1.0,
+        max_iter: int = 1000,
+        tol: float | None = 1e-3,
+        shuffle: bool = True,
+        verbose: int = 0,
+        n_jobs: int | None = None,
+        random_state: Any = None,
+        learning_rate: str = "optimal",
+        eta0: float = 0.01,
+        power_t: float = 0.5,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 5,
+        class_weight: Mapping[Any, float] | str | None = None,
+        warm_start: bool = False,
+        average: bool = False,
+        solver: str = "auto",
+        strategy: str | Mapping[str, Any] | None = None,
+        n_workers: int | None = None,
+        period: int | str = "pass",
+        rule: str | None = None,
+        runtime: Any = None,
+        max_seconds: float | None = None,
+        probability: bool = False,
+    ) -> None:
+        self.loss = loss
+        self.alpha = alpha
+        self.fit_intercept = fit_intercept
+        self.intercept_scaling = intercept_scaling
+        self.max_iter = max_iter
+        self.tol = tol
+        self.shuffle = shuffle
+        self.verbose = verbose
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+        self.learning_rate = learning_rate
+        self.eta0 = eta0
+        self.power_t = power_t
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.class_weight = class_weight
+        self.warm_start = warm_start
+        self.average = average
+        self.solver = solver
+        self.strategy = strategy
+        self.n_workers = n_workers
+        self.period = period
+        self.rule = rule
+        self.runtime = runtime
+        self.max_seconds = max_seconds
+        self.probability = probability
+
+    @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> WPSGDClassifier:
+        """Trains on rows X (n, features), dense, sparse or a data frame, with labels y (n,).
+
+        Of a store (wpsgd.data.store) X is store.rows().to_scipy() and y store.labels; without an intercept
+        its rows stay mapped, and store.to_original gives coef_ the source's numbering of columns.
+        sample_weight: of the rows (n,), not negative; a row of weight 2 is two rows
+        Raises ValueError (ConfigError and DataError are that too), Diverged; ends with ConvergenceWarning
+        where tol was not met.
+        """
+        continuing.fit(self, X, y, sample_weight)
+        return self
+
+    @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
+    def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> WPSGDClassifier:
+        """One more pass of SGD by one worker over rows that may be new; weights are taken as they are.
+
+        It goes on exactly where the last pass ended: k calls on the same rows are a fit of k passes by one
+        worker, bit for bit. classes: all that there will be, needed in the first call.
+        """
+        continuing.partial_fit(self, X, y, classes, sample_weight)
+        return self
+
+    def decision_function(self, X: Any) -> NDArray[Any]:
+        """<w, x> + intercept, of shape (n,) for two classes, else (n, classes)."""
+        check_is_fitted(self)
+        scores = safe_sparse_dot(matrix_of(self, X), self.coef_.T, dense_output=True) + self.intercept_
+        return np.asarray(scores.ravel() if scores.shape[1] == 1 else scores)
+
+    def predict(self, X: Any) -> NDArray[Any]:
+        """The class of each row, of shape (n,)."""
+        scores = self.decision_function(X)
+        numbers = (scores > 0).astype(np.intp) if scores.ndim == 1 else scores.argmax(axis=1)
+        return np.asarray(self.classes_[numbers])
+
+    @available_if(_asked_for_probabilities)  # type: ignore[untyped-decorator]
+    def predict_proba(self, X: Any) -> NDArray[np.float64]:
+        """Of each class, of shape (n, classes), by Platt's scaling; only with `probability=True`."""
+        check_is_fitted(self, "calibration_")
+        return probabilities(np.asarray(self.decision_function(X), dtype=np.float64), self.calibration_)
+
+    def alpha_path(
+        self, X: Any, y: Any, alphas: Iterable[float], sample_weight: Any = None
+    ) -> list[WPSGDClassifier]:
+        """Fitted copies, one for each of `alphas`, in their order; each begins with the stronger one before.
+
+        >>> from sklearn.datasets import load_breast_cancer
+        >>> X, y = load_breast_cancer(return_X_y=True)
+        >>> [model.alpha for model in WPSGDClassifier().alpha_path(X, y, [1e-3, 1e-2])]
+        [0.001, 0.01]
+        """
+        return path.alpha_path(self, X, y, alphas, sample_weight)
+
+    def to_sklearn(self) -> Any:
+        """A fitted SGDClassifier with the same weights."""
+        check_is_fitted(self)
+        return formats.to_sklearn(self)
+
+    def save_liblinear(self, path: str | os.PathLike[str]) -> None:
+        """Writes the text model that LIBLINEAR's predict reads. Raises DataError for labels not integer."""
+        check_is_fitted(self)
+        formats.save_liblinear(self, Path(path))
+
+    def save_onnx(self, path: str | os.PathLike[str]) -> None:
+        """Writes an ONNX model of one LinearClassifier, in float32."""
+        check_is_fitted(self)
+        Path(path).write_bytes(onnx_bytes(self))
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes an .npz without pickles; of two classes, `wpsgd score` and `wpsgd predict` read it too."""
+        check_is_fitted(self)
+        formats.save(self, Path(path))
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> WPSGDClassifier:
+        """What `save` wrote. Raises DataError where the file is not that."""
+        loaded: WPSGDClassifier = formats.load(cls, Path(path))
+        return loaded
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags

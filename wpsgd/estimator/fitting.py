@@ -1,0 +1,275 @@
+"""A fit from beginning to end: rows in, agreed upon, one problem a class, models out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from math import ceil, inf
+from typing import Any
+
+import numpy as np
+from joblib import Parallel, delayed, effective_n_jobs
+from numpy.typing import NDArray
+from scipy import sparse
+from sklearn import get_config
+from sklearn.utils import check_random_state
+from threadpoolctl import threadpool_limits
+
+from wpsgd.data.rows import FloatArray, Rows
+from wpsgd.errors import DataError
+from wpsgd.estimator import dual
+from wpsgd.estimator.choices import runtime_for, settings_for, solver_for, strategy_keys, worker_count
+from wpsgd.estimator.inputs import Inputs, labelled, read
+from wpsgd.estimator.joining import Share, Whole, agreed, join, several, share_of
+from wpsgd.estimator.last import Last, check_continued
+from wpsgd.estimator.platt import platt
+from wpsgd.estimator.sgd import Limits, Trainer
+from wpsgd.estimator.solved import Solved
+from wpsgd.estimator.unmet import unmet_by, warn
+
+Positive = NDArray[np.bool_]
+SEEDS = 2**31 - 1
+NO_WEIGHT = 1e-30  # rows of less, where the mean is 1, have no say in any digit: they are no rows
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fitted:
+    """What a fit gives: one model a class, or one for two classes.
+
+    seed: that all ranks share; calibration: (a, b) of each model (see platt.py) where it was asked for
+    """
+
+    whole: Whole
+    seed: int
+    solver: str
+    solved: list[Solved]
+    calibration: NDArray[np.float64] | None = None
+
+
+def fit(estimator: Any, X: Any, y: Any, sample_weight: Any, last: Last | None) -> Fitted:
+    """Trains, with `last` from the model that there is.
+
+    Raises ValueError in scikit-learn's words, ConfigError, DataError, Diverged; under MPI on all ranks.
+    """
+    runtime = estimator.runtime
+    deadline = time.perf_counter() + estimator.max_seconds if estimator.max_seconds else inf
+    inputs, whole, seed = meet(estimator, X, y, sample_weight)
+    workers = worker_count(estimator, sum(whole.rows))
+    solver = solver_for(estimator, whole, workers)
+    fitting = _Fitting(estimator, whole, seed, deadline)
+    if last is not None:
+        check_continued(last, whole, whole.features + estimator.fit_intercept)
+
+    def train(inputs: Inputs, last: Last | None) -> list[Solved]:
+        if solver == "sgd":
+            return fitting.by_strategy(inputs, workers, None if last is None else last.weights)
+        if not several(runtime):
+            return fitting.by_dual(inputs, None if last is None else last.duals)
+        parts = runtime.gathered(lambda: inputs)
+        return list(runtime.first(lambda: fitting.by_dual(joined(parts, whole), None)))
+
+    solved = train(inputs, last)
+    warn(estimator, solver, unmet_by(runtime, solved))
+    calibration = None
+    if estimator.probability:
+        chosen = fitting.held_out(inputs, "probability")
+        without = train(inputs.taken(~chosen), None)
+        calibration = fitting.calibrated(inputs.taken(chosen), without)
+    return Fitted(whole, seed, solver, solved, calibration)
+
+
+def meet(
+    estimator: Any,
+    X: Any,
+    y: Any,
+    sample_weight: Any,
+    known: NDArray[Any] | None = None,
+    *,
+    reset: bool = True,
+) -> tuple[Inputs, Whole, int]:
+    """This process's rows, what all bring together, and a seed that all share."""
+    runtime = estimator.runtime
+
+    held: list[Inputs] = []  # of this process alone: rows are not sent around
+
+    def phase() -> tuple[Share, int]:
+        held.append(read(estimator, X, y, sample_weight, reset=reset, empty=several(runtime)))
+        seed = int(check_random_state(estimator.random_state).randint(SEEDS))
+        names = getattr(estimator, "feature_names_in_", None) if len(held[0]) else None
+        return share_of(held[0], names), seed
+
+    said = agreed(runtime, phase)
+    whole = agreed(runtime, lambda: join([share for share, _ in said], known))[0]
+    if len(whole.classes) < 2:
+        raise ValueError(f"The number of classes has to be greater than one; got {len(whole.classes)} class")
+    estimator.n_features_in_ = whole.features
+    if whole.names is not None:
+        estimator.feature_names_in_ = np.array(whole.names, dtype=object)
+    return held[0], whole, said[0][1]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Fitting:
+    estimator: Any
+    whole: Whole
+    seed: int
+    deadline: float
+
+    @property
+    def constant(self) -> float | None:
+        """The column behind the features that the intercept is learnt on."""
+        return float(self.estimator.intercept_scaling) if self.estimator.fit_intercept else None
+
+    @property
+    def problems(self) -> list[Any]:
+        """The class that is +1 in each problem."""
+        classes = self.whole.classes
+        return list(classes[1:]) if len(classes) == 2 else list(classes)
+
+    @property
+    def tell(self) -> Callable[[str], None] | None:
+        return print if self.estimator.verbose else None
+
+    def by_dual(self, inputs: Inputs, duals: Any) -> list[Solved]:
+        estimator, weights = self.estimator, self.weights(inputs)
+        if weights is not None:
+            kept = weights > NO_WEIGHT
+            inputs, weights = (inputs, weights) if kept.all() else (inputs.taken(kept), weights[kept])
+        rows = inputs.rows(self.whole.features, self.constant)
+        shape = [None if duals is None else len(dual) for dual in duals or ()]
+        usable = duals if shape == [len(rows)] * len(self.problems) else [None] * len(self.problems)
+        bytes_each = rows.nonzeros * (4 + rows.values.itemsize) + 64 * len(rows) + 2 * rows.features * 8
+
+        def one(label: Any, start: Any) -> Solved:
+            return dual.solve(
+                labelled(rows, inputs.targets == label, weights),
+                estimator.loss,
+                float(estimator.alpha),
+                tol=estimator.tol,
+                max_epochs=estimator.max_iter,
+                seed=self.seed,
+                deadline=self.deadline,
+                start=start,
+                tell=self.tell,
+            )
+
+        return self._each(
+            [partial(one, *pair) for pair in zip(self.problems, usable, strict=True)], bytes_each
+        )
+
+    def by_strategy(self, inputs: Inputs, workers: int, start: FloatArray | None) -> list[Solved]:
+        trained, validation = self._split(inputs)
+        weights = self.weights(trained)
+        trainer = self._trainer(trained, validation, workers)
+        held_out = None if validation is None else self.weights(validation)
+
+        def one(number: int, label: Any) -> Solved:
+            judged = None if validation is None else (validation.targets == label, held_out)
+            begin = None if start is None else start[number]
+            return trainer.train(trained.targets == label, weights, judged, begin, self.tell)
+
+        jobs = [partial(one, number, label) for number, label in enumerate(self.problems)]
+        if several(self.estimator.runtime):
+            return [job() for job in jobs]  # ranks meet in the same order
+        _ = trainer.shards
+        return self._each(jobs, 32 * trainer.rows.features * workers)
+
+    def calibrated(self, judged: Inputs, solved: list[Solved]) -> NDArray[np.float64]:
+        """(a, b) of each model, from decision values of rows that it was not trained on."""
+        runtime, weights = self.estimator.runtime, self.weights(judged)
+        matrix = judged.rows(self.whole.features, self.constant).to_scipy()
+
+        def total(sums: NDArray[np.float64]) -> NDArray[np.float64]:
+            return np.asarray(sum(runtime.gathered(lambda: sums))) if several(runtime) else sums
+
+        found = [
+            platt(np.asarray(matrix @ one.weights, dtype=np.float64), judged.targets == label, weights, total)
+            for label, one in zip(self.problems, solved, strict=True)
+        ]
+        return np.array(found)
+
+    def _trainer(self, trained: Inputs, validation: Inputs | None, workers: int) -> Trainer:
+        estimator, features = self.estimator, self.whole.features
+        strategy = strategy_keys(estimator)
+        runtime = runtime_for(estimator, strategy, workers)
+        counts = None
+        if several(runtime):
+            counts = tuple(runtime.gathered(lambda: len(trained)))
+        largest = max(counts) if counts else ceil(len(trained) / runtime.ranks)
+        period = settings_for(estimator, seed=self.seed, strategy=strategy).strategies[0].period
+        passes = estimator.max_iter
+        rounds = passes if period == "pass" else max(1, ceil(passes * largest / period))
+        watched = estimator.tol is not None or bool(estimator.verbose) or validation is not None
+        looks = min(estimator.max_iter, rounds) if watched else 0
+        settings = settings_for(
+            estimator, seed=self.seed, strategy=strategy, rounds=int(rounds), looks=int(looks)
+        )
+        limits = Limits(estimator.max_iter, estimator.tol, estimator.n_iter_no_change, self.deadline)
+        rows = trained.rows(features, self.constant).astype(self.whole.dtype)
+        held_out = (
+            None if validation is None else validation.rows(features, self.constant).astype(rows.values.dtype)
+        )
+        return Trainer(rows, settings, runtime, limits, self.seed, counts, held_out)
+
+    def _split(self, inputs: Inputs) -> tuple[Inputs, Inputs | None]:
+        if not self.estimator.early_stopping:
+            return inputs, None
+        chosen = self.held_out(inputs, "early_stopping")
+        return inputs.taken(~chosen), inputs.taken(chosen)
+
+    def held_out(self, inputs: Inputs, wish: str) -> NDArray[np.bool_]:
+        """A mask of the rows to judge by. Raises DataError where no process has any."""
+        runtime, fraction = self.estimator.runtime, self.estimator.validation_fraction
+        chosen = held_out(inputs.targets, fraction, self.seed)
+        weights = self.weights(inputs)
+        count = int(chosen.sum() if weights is None else (weights[chosen] > 0.0).sum())
+        if sum(runtime.gathered(lambda: count) if several(runtime) else [count]) == 0:
+            raise DataError(
+                f"{wish}=True: validation_fraction={fraction} of each class is no row at all:"
+                f" raise it, or pass more than {sum(self.whole.rows)} rows"
+            )
+        return chosen
+
+    def weights(self, inputs: Inputs) -> NDArray[np.float64] | None:
+        """Sample weights times those of classes, of mean 1 over all processes' rows; None for all ones."""
+        wish = self.estimator.class_weight
+        if inputs.weights is None and wish is None:
+            return None
+        of_class = self.whole.class_weights(wish)
+        mean = float(of_class @ self.whole.masses) / sum(self.whole.rows)
+        weights = np.ones(len(inputs)) if inputs.weights is None else inputs.weights
+        if not len(inputs):
+            return weights
+        return np.asarray(weights * of_class[np.searchsorted(self.whole.classes, inputs.targets)] / mean)
+
+    def _each(self, jobs: Sequence[Callable[[], Solved]], bytes_each: int) -> list[Solved]:
+        """Problems side by side, as many as `n_jobs` says and scikit-learn's working_memory holds."""
+        fits_in = max(1, int(get_config()["working_memory"] * 2**20) // max(1, bytes_each))
+        together = min(effective_n_jobs(self.estimator.n_jobs), fits_in, len(jobs))
+        # classes are what runs side by side; and with the number of threads the bits of a BLAS would change
+        with threadpool_limits(1, user_api="blas"):
+            return list(Parallel(n_jobs=together, backend="threading")(delayed(job)() for job in jobs))
+
+
+def held_out(targets: NDArray[Any], fraction: float, seed: int) -> NDArray[np.bool_]:
+    """A random mask with about that fraction of each class, and at most all but one row of it."""
+    rng, mask = np.random.default_rng(seed), np.zeros(len(targets), dtype=bool)
+    for label in np.unique(targets):
+        members = np.flatnonzero(targets == label)
+        count = min(round(fraction * len(members)), len(members) - 1)
+        mask[rng.permutation(members)[:count]] = True
+    return mask
+
+
+def joined(parts: list[Inputs], whole: Whole) -> Inputs:
+    """The rows of all processes as one process's."""
+    held = [part for part in parts if len(part)]
+    rows: list[Rows] = [part.rows(whole.features, None) for part in held]
+    matrix = sparse.vstack([one.to_scipy() for one in rows], format="csr").astype(whole.dtype)
+    weighted = any(part.weights is not None for part in held)
+    weights = [np.ones(len(part)) if part.weights is None else part.weights for part in held]
+    return Inputs(
+        matrix, np.concatenate([part.targets for part in held]), np.concatenate(weights) if weighted else None
+    )

@@ -1,0 +1,197 @@
+"""Trains two-class problems of one matrix by a strategy, each on the same shards and from the same seed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from math import inf
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wpsgd.config.entry import StrategySettings
+from wpsgd.config.settings import Settings
+from wpsgd.data.rows import FloatArray, Rows
+from wpsgd.data.shards import shard
+from wpsgd.errors import ConfigError
+from wpsgd.estimator.choices import ONE_NODE
+from wpsgd.estimator.inputs import labelled
+from wpsgd.estimator.solved import Solved
+from wpsgd.estimator.stopping import Stopper
+from wpsgd.evaluate import Scorer
+from wpsgd.learners.node import make_node_learner
+from wpsgd.learners.sgd import Learner, Objective, make_learner
+from wpsgd.learners.shard_dual import ShardDual
+from wpsgd.runtimes.job import Job, Runtime
+from wpsgd.sample import SIZE, Sample
+
+WATCHED = 10_000  # rows of all nodes together on which the objective is watched
+Mask = NDArray[np.bool_]
+Weights = NDArray[np.float64] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """When a run ends. passes: over all rows; the rest as `Stopper` has it."""
+
+    passes: int
+    tol: float | None
+    patience: int
+    deadline: float = inf
+
+
+@dataclass(eq=False)
+class Trainer:
+    """A strategy on a runtime, over the rows of one matrix.
+
+    rows: of this process, labels and weights not yet those of a problem; counts: rows of each rank that is a
+    process of its own, else None; validation: rows that are scored but not trained on, or None
+    """
+
+    rows: Rows
+    settings: Settings
+    runtime: Runtime
+    limits: Limits
+    seed: int
+    counts: tuple[int, ...] | None = None
+    validation: Rows | None = None
+
+    @property
+    def strategy(self) -> StrategySettings:
+        return self.settings.strategies[0]
+
+    @cached_property
+    def numbers(self) -> list[NDArray[np.int64]]:
+        """The rows of each rank; under MPI every rank holds all that its process was given."""
+        if self.counts is not None:
+            return [np.arange(count) for count in self.counts]
+        rows, ranks = len(self.rows), self.runtime.ranks
+        if ranks == 1 or self.strategy.name in ONE_NODE:
+            return self.strategy.shards(rows, ranks, self.settings)
+        return shard("shuffled", rows, ranks, None, self.seed)
+
+    @cached_property
+    def shards(self) -> list[Rows]:
+        """The rows of each rank, without a problem's labels and weights; one matrix serves all problems."""
+        if self.counts is not None:
+            return [self.rows] * len(self.counts)
+        return [self.rows.held(numbers) for numbers in self.numbers]
+
+    def train(
+        self,
+        positive: Mask,
+        weights: Weights,
+        judged: tuple[Mask, Weights] | None = None,
+        start: FloatArray | None = None,
+        tell: Any = None,
+    ) -> Solved:
+        """The model that tells `positive` rows from the others.
+
+        weights: sample weights of mean 1, or None; judged: the same two of the validation rows
+        start: initial weights; tell: gets a line for each look
+        """
+        watch = Stopper(
+            self.limits.tol, self.limits.patience, self.validation is not None, self.limits.deadline, tell
+        )
+        objective = self.settings.objective()
+        if start is not None:
+            objective = replace(objective, w0=start)
+        held = [self._labelled(rank, positive, weights) for rank in range(len(self.shards))]
+        job = Job(
+            self._program(),
+            lambda rank: self._learner(rank, held[rank], objective),
+            lambda rank: self._scorer(rank, held[rank], judged),
+            keeper=watch,
+            observer=watch.observe,
+            seed=self.seed,
+            sample=self._sample(held),
+        )
+        outcome = self.runtime.run(job)
+        state = outcome.states[min(outcome.states)]
+        finished = state.round >= self.strategy.rounds
+        unmet = "max_seconds" if watch.late and not finished else ""
+        if finished and self.limits.tol is not None and not watch.settled:
+            unmet = "max_iter"
+        epochs = state.round * self._period / max(1, self._pass)
+        return Solved(np.array(outcome.model), epochs, outcome.events, unmet, _next_epoch(state.own))
+
+    @property
+    def _pass(self) -> int:
+        return max(len(numbers) for numbers in self.numbers)
+
+    @property
+    def _period(self) -> int:
+        return self.strategy.rows_of_round([len(numbers) for numbers in self.numbers])
+
+    def _program(self) -> Any:
+        sizes = [len(numbers) for numbers in self.numbers]
+        alone = self.strategy.name in ONE_NODE  # its pass is one over all rows, whatever ranks look on
+        return self.strategy.program(sizes, self.settings, 1 if alone else self.runtime.ranks)
+
+    def _labelled(self, rank: int, positive: Mask, weights: Weights) -> Rows:
+        if self.counts is not None:
+            mine = rank == self.runtime.rank
+            return labelled(self.rows, positive, weights) if mine else self.rows[:0]
+        numbers = self.numbers[rank]
+        return labelled(self.shards[rank], positive[numbers], None if weights is None else weights[numbers])
+
+    def _learner(self, rank: int, held: Rows, objective: Objective) -> Learner:
+        model = self.settings.model
+        dealt = self.counts is None and self.runtime.ranks > 1 and self.strategy.name not in ONE_NODE
+        block = model.block if dealt else 1  # neighbours are a random sample where rows were dealt at random
+        order: dict[str, Any] = {"seed": self.seed, "rank": rank, "shuffle": model.shuffle, "block": block}
+        if self.strategy.ascends_shards:
+            return ShardDual(held, objective, **order)
+        inside = self.strategy.inside
+        return make_node_learner(held, objective, inside, **order, kind=self.strategy.learner)
+
+    def _scorer(self, rank: int, held: Rows, judged: tuple[Mask, Weights] | None) -> Scorer | None:
+        if self.settings.report.looks == 0:
+            return None
+        train = spread(held, WATCHED // self.runtime.ranks + 1)
+        tested = None
+        if self.validation is not None and judged is not None:
+            tested = labelled(self.validation, *judged)
+            if self.counts is None:
+                ranks = self.runtime.ranks
+                tested = tested[rank * len(tested) // ranks : (rank + 1) * len(tested) // ranks]
+        return Scorer(train, tested, self.settings.model.loss, self.settings.model.alpha)
+
+    def _sample(self, held: Sequence[Rows]) -> Sample | None:
+        if not self.strategy.judges_models:
+            return None
+        if self.counts is not None:
+            raise ConfigError(
+                f'strategy {self.strategy.name!r}: line_search and contraction = "validated" judge models on'
+                " rows that all ranks hold: not where each rank passes its own"
+            )
+        rows = max(held, key=len)
+        return Sample(spread(rows, SIZE), self.settings.model.loss, self.settings.model.alpha)
+
+
+def spread(rows: Rows, most: int) -> Rows:
+    """At most so many of the rows, evenly spread."""
+    if len(rows) <= most:
+        return rows
+    return rows.take(np.linspace(0, len(rows) - 1, most).astype(np.int64))
+
+
+def one_pass(
+    rows: Rows, settings: Settings, start: FloatArray, learner: Mapping[str, Any], seed: int
+) -> Solved:
+    """One worker's next pass over rows, from `start` and from where `learner` says that SGD has got to."""
+    objective = replace(settings.objective(), w0=start)
+    worker = make_learner(rows, objective, seed=seed, rank=0, shuffle=settings.model.shuffle)
+    if learner and (settings.model.learning_rate != "adagrad" or "squares" in learner):
+        worker.restore(start, learner)
+    worker.advance(len(rows))
+    worker.commit(worker.contribution(), worker.steps)
+    return Solved(worker.weights, 1.0, [], learner=_next_epoch(worker.state()))
+
+
+def _next_epoch(own: Mapping[str, Any]) -> dict[str, Any]:
+    """A learner's place at the start of the epoch after this one: other rows may be next."""
+    kept = {name: own[name] for name in ("steps", "squares", "intercept_squares") if name in own}
+    return {**kept, "epoch": int(own.get("epoch", -1)) + 1, "cursor": 0}

@@ -1,0 +1,50 @@
+"""When a strategy's run ends before its last round: tolerance, validation rows, time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from math import inf
+
+from wpsgd.checkpoint import Keeper
+from wpsgd.trace import Event
+
+
+@dataclass(eq=False)
+class Stopper(Keeper):
+    """Watches a run's looks, and stops it once `patience` of them in a row were no better by `tol`.
+
+    Better is a smaller objective or, with `validated`, a larger accuracy on validation rows
+    tol: None for never; deadline: on `time.perf_counter`'s clock; tell: gets a line for each look, or None
+    It never saves. Under MPI only the first rank sees looks, and one rank's wish stops all.
+    """
+
+    tol: float | None
+    patience: int
+    validated: bool = False
+    deadline: float = inf
+    tell: Callable[[str], None] | None = None
+    settled: bool = False
+    late: bool = False
+    _best: float = inf
+    _misses: int = field(default=0)
+
+    def observe(self, event: Event) -> None:
+        """Takes note of an event of the first rank."""
+        if event["kind"] != "look":
+            return
+        if self.tell is not None:
+            accuracy = event["accuracy"]
+            judged = "" if accuracy is None else f", accuracy {accuracy:.4f}"
+            self.tell(f"pass {event['round']:g}: objective {event['objective']:.6g}{judged}")
+        value = -event["accuracy"] if self.validated else event["objective"]
+        if self.tol is None:
+            return
+        self._misses = 0 if value < self._best - self.tol else self._misses + 1
+        self._best = min(self._best, value)
+        self.settled = self._misses >= self.patience
+
+    def wants_stop(self) -> bool:
+        self.late = time.perf_counter() >= self.deadline
+        return self.settled or self.late

@@ -1,0 +1,176 @@
+"""Passes of delay SGD over CSR rows: every gradient is applied `tau` steps after its weights were current.
+
+Langford, Smola, Zinkevich (2009); Cheng, Li, Zhang (JPDC 2020), Algorithms 3 and 4. With v_t = v_0 for t < 0
+
+    delayed_pass        v_{t+1} = (1 - eta lambda) v_t - eta g(v_{t-tau})          g the loss gradient only
+    stale_decay_pass    v_{t+1} = v_t - eta (lambda v_{t-tau} + g(v_{t-tau}))      dense, for study
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from wpsgd.kernels.compile import kernel
+from wpsgd.kernels.losses import pull_at
+from wpsgd.kernels.sgd import FOLD_BELOW, contraction
+from wpsgd.kernels.sparse import add, ask_for_row, dot, dot_asking
+
+# places of a ring's counters: of its oldest pair, of how many there are, and what became of those that left
+FIRST, PENDING, APPLIED, ABANDONED = 0, 1, 2, 3
+ROUNDING = 1e-6  # rows of unit length in single precision miss their fixed point by so much
+
+
+@kernel
+def delayed_pass(
+    w: Any,
+    carry: Any,
+    ring_rows: Any,
+    ring_pulls: Any,
+    ring: Any,
+    indptr: Any,
+    indices: Any,
+    values: Any,
+    labels: Any,
+    weights: Any,
+    order: Any,
+    etas: Any,
+    lam: float,
+    loss: int,
+    intercept_rate: float,
+    ahead: int,
+    rows_ahead: int,
+    checked: bool,
+) -> int:
+    """Puts the rows `order` into a ring of (row, pull) pairs, and applies those that leave it.
+
+    w: float (features,) and carry: float64 (2,), [scale, intercept], both changed in place
+    ring_rows: int64 (tau + 1,), ring_pulls: float64 (tau + 1,), ring: int64 (4,), see FIRST and so on; all
+    carried from call to call
+    etas: step sizes of the steps that this call applies, in their order
+    checked: whether an update that would carry its row across the hinge's fixed point is abandoned
+    weights, intercept_rate, ahead, rows_ahead: as for kernels.sgd.sgd_pass
+
+    Returns the rows put in: fewer than given where a margin is not finite.
+    """
+    size = ring_rows.size
+    before = ring[APPLIED]
+    for k in range(order.size):
+        i = order[k]
+        start, end = indptr[i], indptr[i + 1]
+        if rows_ahead > 0 and k + rows_ahead < order.size:
+            coming = order[k + rows_ahead]
+            ask_for_row(indices, values, indptr[coming], indptr[coming + 1])
+        if ahead > 0 and k + ahead < order.size:
+            coming = order[k + ahead]
+            product = dot_asking(w, indices, values, start, end, indptr[coming], indptr[coming + 1])
+        else:
+            product = dot(w, indices, values, start, end)
+        m = labels[i] * (carry[0] * product + carry[1])
+        if not math.isfinite(m):
+            return int(k)
+        place = (ring[FIRST] + ring[PENDING]) % size
+        ring_rows[place] = i
+        ring_pulls[place] = pull_at(loss, m)
+        ring[PENDING] += 1
+        if ring[PENDING] == size:
+            leaving = ring_rows[ring[FIRST]]
+            pull = ring_pulls[ring[FIRST]]
+            ring[FIRST] = (ring[FIRST] + 1) % size
+            ring[PENDING] -= 1
+            eta = etas[ring[APPLIED] - before]
+            arrays = (indptr, indices, values, labels, weights)
+            if checked and pull > 0.0 and crosses(w, carry, arrays, leaving, eta, lam):
+                ring[ABANDONED] += 1
+            else:
+                step(w, carry, arrays, leaving, pull, eta, lam, intercept_rate)
+                ring[APPLIED] += 1
+    return int(order.size)
+
+
+@kernel
+def step(
+    w: Any, carry: Any, arrays: Any, i: int, pull: float, eta: float, lam: float, intercept_rate: float
+) -> None:
+    """One step on row i with a given pull, in place: the second half of a turn of kernels.sgd.sgd_pass."""
+    indptr, indices, values, labels, weights = arrays
+    carry[0] *= contraction(eta, lam)
+    if carry[0] < FOLD_BELOW:
+        for j in range(w.size):
+            w[j] *= carry[0]
+        carry[0] = 1.0
+    if pull > 0.0:
+        size = eta * pull * labels[i]
+        if weights.size > 0:
+            size *= weights[i]
+        c = w.dtype.type(size / carry[0])
+        add(w, indices, values, indptr[i], indptr[i + 1], c)
+        carry[1] += intercept_rate * size
+
+
+@kernel
+def crosses(w: Any, carry: Any, arrays: Any, i: int, eta: float, lam: float) -> bool:
+    """Whether a step on row i would carry its margin across the fixed point of the hinge's active branch.
+
+    The branch takes m to (1 - eta lambda) m + eta b2, b2 = s_i ||x_i||^2, and ends at min(1, b2 / lambda):
+    a simplification of GetTheRange (Cheng, Li, Zhang 2020). m is that of the current weights, no intercept.
+    """
+    indptr, indices, values, labels, weights = arrays
+    start, end = indptr[i], indptr[i + 1]
+    m = labels[i] * carry[0] * dot(w, indices, values, start, end)
+    b2 = 0.0
+    for j in range(start, end):
+        b2 += np.float64(values[j]) * np.float64(values[j])
+    if weights.size > 0:
+        b2 *= weights[i]
+    fixed = min(1.0, b2 / lam)
+    moved = contraction(eta, lam) * m + eta * b2
+    room = ROUNDING * fixed
+    return bool((m < fixed and moved > fixed + room) or (m > fixed and moved < fixed - room))
+
+
+@kernel
+def stale_decay_pass(
+    history: Any,
+    place: Any,
+    indptr: Any,
+    indices: Any,
+    values: Any,
+    labels: Any,
+    weights: Any,
+    order: Any,
+    etas: Any,
+    lam: float,
+    loss: int,
+    intercept_rate: float,
+) -> int:
+    """Applies the rows `order`, the decay as late as the gradients: all coordinates at every step.
+
+    history: float (tau + 1, features + 1), the last models with their intercepts, changed in place
+    place: int64 (1,), the row of the newest; the one behind it, in a circle, is the oldest
+
+    Returns the rows applied: fewer than given where a margin is not finite.
+    """
+    features = history.shape[1] - 1
+    for k in range(order.size):
+        i = order[k]
+        start, end = indptr[i], indptr[i + 1]
+        now = history[place[0]]
+        place[0] = (place[0] + 1) % history.shape[0]
+        old = history[place[0]]  # becomes the new model
+        m = labels[i] * (dot(old, indices, values, start, end) + old[features])
+        if not math.isfinite(m):
+            place[0] = (place[0] - 1) % history.shape[0]
+            return int(k)
+        eta = etas[k]
+        for j in range(features):
+            old[j] = now[j] - eta * lam * old[j]
+        size = eta * pull_at(loss, m) * labels[i]
+        if weights.size > 0:
+            size *= weights[i]
+        old[features] = now[features] + intercept_rate * size
+        if size != 0.0:
+            add(old, indices, values, start, end, history.dtype.type(size))
+    return int(order.size)

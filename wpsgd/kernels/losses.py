@@ -1,0 +1,38 @@
+"""The losses as functions of the margin m = y <w, x>, by number inside kernels and by name outside."""
+
+from __future__ import annotations
+
+import math
+from types import MappingProxyType
+
+from wpsgd.kernels.compile import kernel
+
+LOSSES = MappingProxyType({"hinge": 0, "squared_hinge": 1, "log_loss": 2, "modified_huber": 3})
+_HINGE, _SQUARED_HINGE, _LOGISTIC = 0, 1, 2
+
+
+@kernel
+def loss_at(loss: int, m: float) -> float:
+    """Loss at margin m."""
+    if loss == _HINGE:
+        return max(0.0, 1.0 - m)
+    if loss == _SQUARED_HINGE:
+        return max(0.0, 1.0 - m) ** 2
+    if loss == _LOGISTIC:
+        # log(1 + exp(-m)) without overflow on either side
+        return math.log1p(math.exp(-m)) if m > 0.0 else math.log1p(math.exp(m)) - m
+    return -4.0 * m if m < -1.0 else max(0.0, 1.0 - m) ** 2
+
+
+@kernel
+def pull_at(loss: int, m: float) -> float:
+    """Minus the derivative of the loss at margin m, never negative: how hard a row pulls on the weights."""
+    if loss == _HINGE:
+        return 1.0 if m < 1.0 else 0.0
+    if loss == _LOGISTIC:
+        return 1.0 / (1.0 + math.exp(m)) if m < 700.0 else 0.0
+    if m >= 1.0:
+        return 0.0
+    if loss == _SQUARED_HINGE or m >= -1.0:
+        return 2.0 * (1.0 - m)
+    return 4.0

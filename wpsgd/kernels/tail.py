@@ -1,0 +1,91 @@
+"""SGD over CSR rows with the polynomial-decay average of its iterates (Shamir, Zhang 2013, section 4)."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from wpsgd.kernels.compile import kernel
+from wpsgd.kernels.losses import pull_at
+from wpsgd.kernels.sgd import FOLD_BELOW, contraction
+from wpsgd.kernels.sparse import add, dot
+
+DECAY = 3.0  # the paper's eta: later iterates count for more, the last quarter of T for two thirds
+SMALLEST, LARGEST = 1e-9, 1e3  # a, and b / scale: beyond, digits would cancel
+
+
+@kernel
+def tail_pass(
+    w: Any,
+    carry: Any,
+    mean: Any,
+    blend: Any,
+    indptr: Any,
+    indices: Any,
+    values: Any,
+    labels: Any,
+    weights: Any,
+    order: Any,
+    etas: Any,
+    lam: float,
+    loss: int,
+    intercept_rate: float,
+) -> int:
+    """`sgd_pass`, to the bit, and the average of the iterates.
+
+    wbar_t = (1 - rho_t) wbar_{t-1} + rho_t w_t with rho_t = (DECAY + 1) / (t + DECAY), t = 1, 2, ...
+    The iterate is scale x w, and the average is held as a x mean + b x w (Bottou's averaged SGD): a row
+    changes its own columns of both, and two numbers.
+
+    mean: float64 (features,), changed in place, zeros before the first row
+    blend: float64 (4,), [a, b, rows averaged, average of the intercept], changed in place
+    The rest as in `sgd_pass`.
+    """
+    scale, intercept = carry[0], carry[1]
+    a, b, t, averaged = blend[0], blend[1], blend[2], blend[3]
+    weighted = weights.size > 0
+    done = order.size
+    for k in range(order.size):
+        i = order[k]
+        start, end = indptr[i], indptr[i + 1]
+        y = labels[i]
+        m = y * (scale * dot(w, indices, values, start, end) + intercept)
+        if not math.isfinite(m):
+            done = k
+            break
+        eta = etas[k]
+        scale *= contraction(eta, lam)
+        if scale < FOLD_BELOW:
+            gather_tail(mean, a, b, w)
+            a, b = 1.0, 0.0
+            for j in range(w.size):
+                w[j] *= scale
+            scale = 1.0
+        pull = pull_at(loss, m)
+        if pull > 0.0:
+            step = eta * pull * y
+            if weighted:
+                step *= weights[i]
+            c = w.dtype.type(step / scale)
+            add(w, indices, values, start, end, c)
+            add(mean, indices, values, start, end, -c * (b / a))  # what the average holds is still wbar_{t-1}
+            intercept += intercept_rate * step
+        t += 1.0
+        rho = (DECAY + 1.0) / (t + DECAY)
+        if t > 1.0:
+            a *= 1.0 - rho
+        b = (1.0 - rho) * b + rho * scale
+        averaged = (1.0 - rho) * averaged + rho * intercept
+        if a < SMALLEST or b > LARGEST * scale:
+            gather_tail(mean, a, b, w)
+            a, b = 1.0, 0.0
+    carry[0], carry[1] = scale, intercept
+    blend[0], blend[1], blend[2], blend[3] = a, b, t, averaged
+    return int(done)
+
+
+@kernel
+def gather_tail(mean: Any, a: float, b: float, w: Any) -> None:
+    """mean <- a mean + b w, in place."""
+    for j in range(mean.size):
+        mean[j] = a * mean[j] + b * w[j]

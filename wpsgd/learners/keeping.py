@@ -1,0 +1,101 @@
+"""Learners that keep, beside the weights, what a combination rule asks for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wpsgd.data.rows import FloatArray
+from wpsgd.kernels.squares import squares_pass
+from wpsgd.kernels.tail import gather_tail, tail_pass
+from wpsgd.learners.sgd import SGDLearner
+from wpsgd.reducers import Rule
+
+NOTHING_YET = (1.0, 0.0, 0.0, 0.0)
+
+
+@runtime_checkable
+class KeepsSquares(Protocol):
+    """A learner of the rule `diagonal`."""
+
+    def squares(self) -> NDArray[np.float64]:
+        """Squared gradients added up, float64 of the shape of the weights."""
+
+
+@dataclass(eq=False)
+class TailLearner(SGDLearner):
+    """Contributes the polynomial-decay average of its iterates since the last commit, for the rule `tail`."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._mean = np.zeros(self.shard.features)
+        self._blend = np.array(NOTHING_YET)
+
+    def contribution(self) -> FloatArray:
+        if self._blend[2] == 0.0:
+            return super().contribution()
+        a, b, _, intercept = self._blend
+        features = self.shard.features
+        model = self._mean.copy()
+        gather_tail(model, a, b, self.weights[:features])
+        self._spare[:features] = model
+        if self.objective.intercept:
+            self._spare[features] = intercept
+        return self._spare
+
+    def warm_up(self) -> None:
+        super().warm_up()
+        gather_tail(self._mean, 1.0, 0.0, self.weights[: self.shard.features])
+
+    def commit(self, model: FloatArray, steps: int) -> None:
+        super().commit(model, steps)
+        self._mean[:] = 0.0
+        self._blend[:] = NOTHING_YET
+
+    def _pass(self, order: NDArray[np.int64]) -> int:
+        step, vector = self.objective.step, self.weights[: self.shard.features]
+        etas = step.etas(self.steps, len(order))
+        rest = (*self._arrays, order, etas, step.alpha, self._loss, self._rate)
+        return tail_pass(vector, self._carry, self._mean, self._blend, *rest)
+
+
+@dataclass(eq=False)
+class SquaresLearner(SGDLearner):
+    """Adds up the squared gradients of its rows since the last commit, for the rule `diagonal`."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._squares = np.zeros(self.shard.features + 1)
+
+    def squares(self) -> NDArray[np.float64]:
+        """Squared gradients since the last commit, float64 of the shape of the weights."""
+        return self._squares[: len(self.weights)].copy()
+
+    def commit(self, model: FloatArray, steps: int) -> None:
+        super().commit(model, steps)
+        self._squares[:] = 0.0
+
+    def _pass(self, order: NDArray[np.int64]) -> int:
+        step, vector = self.objective.step, self.weights[: self.shard.features]
+        etas = step.etas(self.steps, len(order))
+        rest = (*self._arrays, order, etas, step.alpha, self._loss, self._rate)
+        return squares_pass(vector, self._carry, self._squares, *rest)
+
+
+def learner_for(rule: Rule) -> type[SGDLearner]:
+    """The kind of learner that a rule needs where the step size is one for all coordinates."""
+    if "average" in rule.needs:
+        return TailLearner
+    return SquaresLearner if "squares" in rule.needs else SGDLearner
+
+
+def unfit(rule: Rule, learner: object) -> str:
+    """What the rule needs and the learner does not keep, else an empty string."""
+    if "average" in rule.needs and not isinstance(learner, TailLearner):
+        return "a learner that averages its iterates: make_learner(..., kind=TailLearner)"
+    if "squares" in rule.needs and not isinstance(learner, KeepsSquares):
+        return "a learner that adds up squared gradients: make_learner(..., kind=SquaresLearner)"
+    return ""

@@ -1,0 +1,60 @@
+"""The learner of one node, by what goes on inside it: one thread, one with late gradients, or several."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from wpsgd.data.rows import Rows
+from wpsgd.errors import ConfigError
+from wpsgd.learners.delay import DelayLearner, StaleDecayLearner
+from wpsgd.learners.row_order import RowOrder
+from wpsgd.learners.sgd import Objective, SGDLearner, make_learner
+from wpsgd.learners.threaded import ThreadedLearner
+
+
+@dataclass(frozen=True, slots=True)
+class InNode:
+    """What goes on inside a node.
+
+    delay: steps by which gradients are late, in a ring buffer; range_check: see `DelayLearner`; stale_decay:
+    whether the decay is late too; threads: how many share the weights, with a delay of 0
+    """
+
+    delay: int = 0
+    threads: int = 1
+    range_check: bool = False
+    stale_decay: bool = False
+
+    @property
+    def extra_vectors(self) -> int:
+        """Weight vectors in memory beside those of a plain learner."""
+        return self.delay + 1 if self.stale_decay else 0
+
+
+def make_node_learner(
+    shard: Rows,
+    objective: Objective,
+    inside: InNode,
+    *,
+    seed: int,
+    rank: int,
+    shuffle: bool = True,
+    block: int = 1,
+    kind: type[SGDLearner] = SGDLearner,
+) -> SGDLearner:
+    """The learner of one node. Raises ConfigError for an unfit w0, and for AdaGrad with delays or threads.
+
+    kind: of a plain learner (see learners/keeping.py)
+    """
+    if inside != InNode() and objective.step.schedule == "adagrad":
+        raise ConfigError(
+            f"rank {rank}: adagrad has a step size for each coordinate: not with delays or threads in a node"
+        )
+    order = RowOrder(len(shard), seed, rank, shuffle, block)
+    if inside.stale_decay:
+        return StaleDecayLearner(shard, objective, order, delay=inside.delay)
+    if inside.delay or inside.range_check:
+        return DelayLearner(shard, objective, order, delay=inside.delay, range_check=inside.range_check)
+    if inside.threads > 1:
+        return ThreadedLearner(shard, objective, order, threads=inside.threads)
+    return make_learner(shard, objective, seed=seed, rank=rank, shuffle=shuffle, block=block, kind=kind)

@@ -1,0 +1,329 @@
+"""One node's learner: its weights, its step count, and what it does with its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wpsgd.data.rows import FloatArray, Rows
+from wpsgd.errors import ConfigError, Diverged
+from wpsgd.kernels.gradient import add_gradient
+from wpsgd.kernels.losses import LOSSES
+from wpsgd.kernels.sgd import adagrad_pass, contraction, settle, sgd_pass
+from wpsgd.kernels.sparse import AHEAD, CACHE
+from wpsgd.kernels.stepsize import StepSize
+from wpsgd.learners import changes
+from wpsgd.learners.row_order import RowOrder
+
+# SGDClassifier scales the intercept's step on sparse rows by this much: the intercept sees every row,
+# a weight only the rows that hold its feature
+INTERCEPT_RATE = 0.01
+ROWS_AHEAD = 8  # rows before its turn that a row itself is asked for
+BLOCK = 64  # rows that stay together in the order of an epoch, where a user does not say
+
+
+class Learner(Protocol):
+    """What a strategy knows of a node's learner.
+
+    steps: steps taken, the age that step sizes depend on; rows: size of the shard
+    """
+
+    steps: int
+
+    @property
+    def rows(self) -> int: ...
+    @property
+    def weights(self) -> FloatArray: ...
+    def warm_up(self) -> None: ...
+    def advance(self, rows: int) -> None: ...
+    def accumulate(self, rows: int) -> None: ...
+    def gradient(self) -> FloatArray: ...
+    def descend(self, summed: FloatArray) -> None: ...
+    def contribution(self) -> FloatArray: ...
+    def commit(self, model: FloatArray, steps: int) -> None: ...
+    def state(self) -> dict[str, Any]: ...
+    def restore(self, weights: FloatArray, state: Mapping[str, Any]) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Objective:
+    """What is minimised and from where.
+
+    loss: a name of kernels.losses.LOSSES; step: the step sizes, with alpha
+    w0: initial weights, a number or float of shape (features,)
+    intercept: whether an unregularised intercept is learnt; it is the last entry of every weight vector then
+    """
+
+    loss: str
+    step: StepSize
+    w0: float | FloatArray = 0.0
+    intercept: bool = False
+
+    def start(self, features: int, dtype: Any) -> FloatArray:
+        """Initial weights, `dtype` of shape (features,), one longer with an intercept. Raises ConfigError."""
+        w0 = np.asarray(self.w0, dtype=dtype)
+        if w0.ndim > 1 or (w0.ndim == 1 and w0.shape != (features,)):
+            raise ConfigError(
+                f"w0 has shape {w0.shape}: must be a number or one weight for each of {features} features"
+            )
+        weights = np.zeros(features + self.intercept, dtype=dtype)
+        weights[:features] = w0
+        return weights
+
+
+@dataclass(eq=False)
+class SGDLearner:
+    """SGD on the rows of one node, weights = scale x vector.
+
+    weights: the vector, float of shape (features,), with an unregularised intercept one longer; the model
+    itself while scale is 1, that is, after each `commit`.
+    """
+
+    shard: Rows
+    objective: Objective
+    order: RowOrder
+    steps: int = 0
+    weights: FloatArray = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.weights = self.objective.start(self.shard.features, self.shard.values.dtype)
+        self._spare = np.empty_like(self.weights)
+        self._gradient: FloatArray | None = None
+        self._gradient_rows = 0.0
+        self._carry = np.array([1.0, self._intercept_of(self.weights)])
+        self._arrays = kernel_arrays(self.shard)
+        self._formula = self.objective.step.formula
+        self._loss = LOSSES[self.objective.loss]
+        self._rate = INTERCEPT_RATE if self.objective.intercept else 0.0
+        self._ahead = AHEAD if self.weights.nbytes > CACHE else 0
+        # in stretches, the processor sees by itself what comes next
+        scattered = self.order.shuffle and (self._ahead > 0 or self.order.block == 1)
+        self._rows_ahead = ROWS_AHEAD if scattered else 0
+
+    @property
+    def rows(self) -> int:
+        """Rows of the shard."""
+        return len(self.shard)
+
+    @property
+    def scale(self) -> float:
+        """What the vector is to be multiplied by."""
+        return float(self._carry[0])
+
+    @property
+    def pending_rows(self) -> list[NDArray[np.int64]]:
+        """Numbers of rows that were taken from the order and are still to be applied, in pieces."""
+        return []
+
+    def advance(self, rows: int) -> None:
+        """Applies the next `rows` rows. Raises Diverged with the step at which a margin is not finite."""
+        for order in self.order.take(rows):
+            done = self._pass(order)
+            self.steps += done
+            if done < len(order):
+                self._diverged(self.steps + 1)
+
+    def warm_up(self) -> None:
+        """Compiles what `advance`, `accumulate` and `descend` call, on no rows."""
+        nothing = np.empty(0, dtype=np.int64)
+        self._pass(nothing)
+        self._add_gradient(nothing)
+        self.order.warm_up()
+        contraction(float(self.objective.step.etas(0, 1)[0]), self.objective.step.alpha)
+        changes.warm_up(self)
+
+    def contribution(self) -> FloatArray:
+        """This node's model in a buffer of its own, for a reduction to overwrite."""
+        scale, intercept = self._carry
+        features = self.shard.features
+        np.multiply(self.weights[:features], scale, out=self._spare[:features])
+        if self.objective.intercept:
+            self._spare[features] = intercept
+        return self._spare
+
+    def commit(self, model: FloatArray, steps: int) -> None:
+        """Goes on from `model`, which the learner keeps, at the age of `steps` steps."""
+        if model is self._spare:
+            self.weights, self._spare = model, self.weights
+        else:
+            self.weights[:] = model
+        self.steps = steps
+        self._carry[:] = 1.0, self._intercept_of(self.weights)
+
+    # a gradient step in common, for mini-batch SGD; always at the weights of the last commit or descent
+
+    def accumulate(self, rows: int) -> None:
+        """Adds the loss gradients of the next `rows` rows at the current weights. Raises Diverged."""
+        for order in self.order.take(rows):
+            count = self._add_gradient(order)
+            if not np.isfinite(count):
+                self._diverged(self.steps + 1)
+            self._gradient_rows += count
+
+    def gradient(self) -> FloatArray:
+        """The sum of the accumulated loss gradients, for a reduction: float64 (features + 2,).
+
+        The last entry but one is the intercept's, the last is the number of rows.
+        """
+        buffer = self._gradient_buffer()
+        buffer[-1] = self._gradient_rows
+        return buffer
+
+    def descend(self, summed: FloatArray) -> None:
+        """w <- (1 - eta lambda) w - eta mean gradient, from the `gradient()` of all nodes added up."""
+        eta = float(self.objective.step.etas(self.steps, 1)[0])
+        features, rows = self.shard.features, float(summed[-1])
+        vector = self.weights[:features]
+        vector *= contraction(eta, self.objective.step.alpha)
+        if rows > 0.0:
+            # in place: a product of its own would be as large as the gradient
+            summed[:features] *= eta / rows
+            vector -= summed[:features]
+            if self.objective.intercept:
+                self.weights[features] -= self._rate * (eta / rows) * summed[features]
+        self._carry[:] = 1.0, self._intercept_of(self.weights)
+        self.steps += 1
+        summed[:] = 0.0
+        self._gradient_rows = 0.0
+
+    # what a checkpoint keeps
+
+    def state(self) -> dict[str, Any]:
+        """All but the weights, taken between rounds."""
+        return {"steps": self.steps, "epoch": self.order.epoch, "cursor": self.order.cursor}
+
+    def restore(self, weights: FloatArray, state: Mapping[str, Any]) -> None:
+        """Goes back to a saved place."""
+        if weights.shape != self.weights.shape:
+            raise ConfigError(
+                f"the saved weights have shape {weights.shape}, these data need {self.weights.shape}"
+            )
+        self.commit(weights.astype(self.weights.dtype, copy=False), int(state["steps"]))
+        self.order.move_to(int(state["epoch"]), int(state["cursor"]))
+
+    def _pass(self, order: NDArray[np.int64]) -> int:
+        return int(
+            sgd_pass(
+                self.weights[: self.shard.features],
+                self._carry,
+                *self._arrays,
+                order,
+                self.steps,
+                *self._formula,
+                self._loss,
+                self._rate,
+                self._ahead,
+                self._rows_ahead,
+            )
+        )
+
+    def _add_gradient(self, order: NDArray[np.int64]) -> float:
+        vector, intercept = self.weights[: self.shard.features], self._intercept_of(self.weights)
+        gradient = self._gradient_buffer()[:-1]
+        return float(add_gradient(vector, intercept, *self._arrays, order, self._loss, gradient))
+
+    def _gradient_buffer(self) -> FloatArray:
+        if self._gradient is None:
+            self._gradient = np.zeros(self.shard.features + 2)
+        return self._gradient
+
+    def _intercept_of(self, weights: FloatArray) -> float:
+        return float(weights[-1]) if self.objective.intercept else 0.0
+
+    def _diverged(self, step: int) -> None:
+        size = self.objective.step
+        raise Diverged(
+            f"diverged at step {step} on rank {self.order.rank}: a margin is not a finite number;"
+            f" lower eta0 (now {size.eta0:g}, learning_rate {size.schedule!r}) or w0,"
+            " or scale the rows to unit length"
+        )
+
+
+@dataclass(eq=False)
+class AdaGradLearner(SGDLearner):
+    """The same with AdaGrad (Duchi, Hazan, Singer 2011): a step size for each coordinate.
+
+    The accumulated squares stay on their node when models are combined.
+    """
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._squares = np.zeros(self.shard.features)
+        self._touched = np.zeros(self.shard.features, dtype=np.int64)
+        self._carry[0] = 0.0  # the intercept's accumulated squares: these weights have no scale
+
+    def _pass(self, order: NDArray[np.int64]) -> int:
+        step = self.objective.step
+        vector = self.weights[: self.shard.features]
+        accumulators = (self._squares, self._touched, self._carry)
+        arrays, now = self._arrays, self.steps
+        return adagrad_pass(
+            vector, *accumulators, *arrays, order, now, step.eta0, step.alpha, self._loss, self._rate
+        )
+
+    def warm_up(self) -> None:
+        super().warm_up()
+        self.contribution()
+
+    def squares(self) -> NDArray[np.float64]:
+        """Squared gradients of the whole run, float64 of the shape of the weights."""
+        intercept = self._carry[:1] if self.objective.intercept else ()
+        return np.append(self._squares, intercept)
+
+    def contribution(self) -> FloatArray:
+        self._spare[:] = self.weights
+        if self.objective.intercept:
+            self._spare[-1] = self._carry[1]
+        step = self.objective.step
+        vector = self._spare[: self.shard.features]
+        settle(vector, self._squares, self._touched.copy(), self.steps, step.eta0, step.alpha)
+        return self._spare
+
+    def commit(self, model: FloatArray, steps: int) -> None:
+        squares = self._carry[0]
+        super().commit(model, steps)
+        self._carry[0] = squares
+        self._touched[:] = steps
+
+    def state(self) -> dict[str, Any]:
+        return {
+            **super().state(),
+            "squares": self._squares.copy(),
+            "intercept_squares": float(self._carry[0]),
+        }
+
+    def restore(self, weights: FloatArray, state: Mapping[str, Any]) -> None:
+        super().restore(weights, state)
+        self._squares[:] = state["squares"]
+        self._carry[0] = float(state["intercept_squares"])
+
+
+def make_learner(
+    shard: Rows,
+    objective: Objective,
+    *,
+    seed: int,
+    rank: int,
+    shuffle: bool = True,
+    block: int = 1,
+    kind: type[SGDLearner] = SGDLearner,
+) -> SGDLearner:
+    """The learner of one node for the objective's schedule. Raises ConfigError for an unfit w0.
+
+    kind: where all coordinates have one step size (see learners/keeping.py)
+    """
+    kind = AdaGradLearner if objective.step.schedule == "adagrad" else kind
+    return kind(shard, objective, RowOrder(len(shard), seed, rank, shuffle, block))
+
+
+KernelArrays: TypeAlias = tuple[Any, Any, Any, Any, Any]
+
+
+def kernel_arrays(rows: Rows) -> KernelArrays:
+    """(indptr, indices, values, labels, weights) as the kernels take them."""
+    weights = np.empty(0, dtype=rows.values.dtype) if rows.weights is None else rows.weights
+    return rows.indptr, rows.indices.view(np.uint32), rows.values, rows.labels, weights

@@ -1,0 +1,206 @@
+"""One node's part of a dual problem that all nodes share: its dual variables, and steps on them.
+
+Nodes that ascend at the same time do not see one another's steps. What a step reads and writes is therefore a
+vector of the node's own, `local`, and what the shared weights become of it is the strategy's to say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple, NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wpsgd.data.rows import FloatArray, Rows
+from wpsgd.dual_solver import check_problem, part_weight
+from wpsgd.errors import ConfigError, Diverged
+from wpsgd.kernels.dual import ascend, inner, losses_between
+from wpsgd.kernels.gradient import margins
+from wpsgd.learners.dual import check_objective
+from wpsgd.learners.row_order import RowOrder
+from wpsgd.learners.sgd import Objective, kernel_arrays
+
+Array = NDArray[np.float64]
+
+
+class Direction(NamedTuple):
+    """S D along the step of this node's dual variables, but for the norm of w, is rise s - bend s^2 / 2.
+
+    limit: the longest step that stays feasible, at least 1; infinity where no variable moves
+    """
+
+    rise: float
+    bend: float
+    limit: float
+
+
+@dataclass(eq=False)
+class ShardDual:
+    """Dual coordinate ascent on a shard's rows, in the random order that SGD has; steps counts visits.
+
+    weights: the model that all nodes hold; local: what steps read and write, both float of shape (features,)
+    dual: alpha as last agreed upon; trial: as the steps since have left it, both float64 of shape (rows,)
+    margins: of the weights last judged, float64 of shape (rows,)
+    unit: a step of alpha_i by 1 moves `local` by unit s_i y_i x_i; relaxation: of steps, in (0, 2)
+    Raises ConfigError for an objective that has no dual here, DataError for unfit sample weights.
+    """
+
+    shard: Rows
+    objective: Objective
+    seed: int
+    rank: int
+    shuffle: bool = True
+    block: int = 1
+    steps: int = 0
+    unit: float = 0.0
+    relaxation: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_objective(self.objective)
+        check_problem(self.objective.loss, self.objective.step.alpha)
+        count = len(self.shard)
+        self.total = part_weight(self.shard)
+        self.order = RowOrder(count, self.seed, self.rank, self.shuffle, self.block)
+        self.weights = self.objective.start(self.shard.features, self.shard.values.dtype)
+        self.local = self.weights.copy()
+        self.dual, self.trial, self.margins = np.zeros(count), np.zeros(count), np.zeros(count)
+        self.squared = self.objective.loss == "squared_hinge"
+        self._curvature = 0.5 if self.squared else 0.0
+        indptr, indices, values, self._labels, self._sample_weights = kernel_arrays(self.shard)
+        self._csr = indptr, indices, values
+        self._moved = np.zeros(count, dtype=np.uint8)
+        self._numbers = np.arange(count, dtype=np.int32)
+        self._norms = np.full(count, -1.0)
+
+    @property
+    def rows(self) -> int:
+        """Rows of the shard."""
+        return len(self.shard)
+
+    @property
+    def alpha(self) -> float:
+        """lambda."""
+        return self.objective.step.alpha
+
+    def advance(self, rows: int) -> None:
+        """Takes a step on the dual variables of the next `rows` rows. Raises ConfigError, Diverged."""
+        for piece in self.order.take(rows):
+            self._ascend(piece.astype(np.int32))
+            self.steps += len(piece)
+
+    def warm_up(self) -> None:
+        """Compiles what a strategy calls, on no rows."""
+        self._ascend(np.empty(0, dtype=np.int32))
+        self.judging(self.weights)(0)
+        inner(self.weights[:0], self.weights[:0])
+        self.order.warm_up()
+        none, shares = np.empty(0), np.empty(0)
+        shares.flags.writeable = False  # as those of cocoa, which is another type to the compiler
+        losses_between(none, none, self._sample_weights, shares, self.squared, none)
+
+    def direction(self) -> Direction:
+        """What the dual objective does along the steps since the last agreement."""
+        moves, s = self.trial - self.dual, self._weights_or_one()
+        rise = float((s * moves * (1.0 - self._curvature * self.dual)).sum())
+        bend = self._curvature * float((s * moves * moves).sum())
+        room = np.where(moves > 0.0, np.inf if self.squared else 1.0 - self.dual, self.dual)
+        limits = room[moves != 0.0] / np.abs(moves[moves != 0.0])
+        return Direction(rise, bend, float(limits.min(initial=np.inf)))
+
+    def accept(self, step: float) -> None:
+        """Agrees on `step` times what the dual variables moved by."""
+        if step == 1.0:
+            self.dual[:] = self.trial
+            return
+        self.dual += step * (self.trial - self.dual)
+        # a step to the edge of the box may end beside it in the last digit
+        np.clip(self.dual, 0.0, None if self.squared else 1.0, out=self.dual)
+        self.trial[:] = self.dual
+
+    def dual_sum(self) -> float:
+        """The sum of s_i (alpha_i - c alpha_i^2 / 2), c the curvature of the loss's conjugate."""
+        parts = self.dual - 0.5 * self._curvature * self.dual**2
+        return float((self._weights_or_one() * parts).sum())
+
+    def judging(self, weights: FloatArray) -> Callable[[int], None]:
+        """Work that writes the next so many `margins`, those of `weights`."""
+        (indptr, indices, values), done = self._csr, 0
+
+        def judge(rows: int) -> None:
+            nonlocal done
+            part, ends = slice(done, done + rows), slice(done, done + rows + 1)
+            margins(weights, 0.0, indptr[ends], indices, values, self._labels[part], self.margins[part])
+            done += rows
+
+        return judge
+
+    def losses_between(self, one: Array, other: Array, shares: Array) -> Array:
+        """sum_i s_i loss at (1-c) one + c other, for each c of `shares`; one, other: margins."""
+        out = np.zeros(len(shares))
+        losses_between(one, other, self._sample_weights, shares, self.squared, out)
+        return out
+
+    def _ascend(self, places: NDArray[np.int32]) -> None:
+        sums = np.zeros(2)
+        variables = (self.local, self.trial, self._moved, sums, *self._csr, self._numbers)
+        about = (self._labels, self._sample_weights, self._norms)
+        ascend(*variables, *about, places, self.unit, self.squared, self.relaxation)
+        if not np.isfinite(sums[1]):
+            raise Diverged(
+                f"rank {self.rank}: a margin is not a finite number: scale the rows to unit length"
+            )
+
+    def _weights_or_one(self) -> Any:
+        return 1.0 if self.shard.weights is None else self._sample_weights.astype(np.float64)
+
+    # what other strategies ask of a learner
+
+    def contribution(self) -> FloatArray:
+        """The model."""
+        return self.weights.copy()
+
+    def commit(self, model: FloatArray, steps: int) -> None:
+        """Holds `model` at the age of `steps` steps."""
+        self.weights[:] = model
+        self.steps = steps
+
+    def accumulate(self, rows: int) -> None:
+        """Raises ConfigError: there are no gradient steps in the dual."""
+        self._refuse()
+
+    def gradient(self) -> FloatArray:
+        """Raises ConfigError."""
+        self._refuse()
+
+    def descend(self, summed: FloatArray) -> None:
+        """Raises ConfigError."""
+        self._refuse()
+
+    def _refuse(self) -> NoReturn:
+        raise ConfigError("dual variables take no gradient steps: this learner is for cocoa or admm")
+
+    def state(self) -> dict[str, Any]:
+        """All but vectors of weights, taken between rounds."""
+        place = {"steps": self.steps, "epoch": self.order.epoch, "cursor": self.order.cursor}
+        return {**place, "dual": self.dual}
+
+    def restore(self, weights: FloatArray, state: Mapping[str, Any]) -> None:
+        """Goes back to a saved place. Raises ConfigError where it is one of other rows."""
+        if weights.shape != self.weights.shape or state["dual"].shape != self.dual.shape:
+            raise ConfigError(
+                f"the saved weights and dual variables have shapes {weights.shape} and {state['dual'].shape},"
+                f" these data need {self.weights.shape} and {self.dual.shape}"
+            )
+        self.commit(weights, int(state["steps"]))
+        self.order.move_to(int(state["epoch"]), int(state["cursor"]))
+        self.dual[:] = state["dual"]
+        self.trial[:] = self.dual
+
+
+def shard_dual_of(learner: object, strategy: str) -> ShardDual:
+    """The node's learner, known to be one. Raises ConfigError where it is another."""
+    if not isinstance(learner, ShardDual):
+        raise ConfigError(f"{strategy}: needs a learner of the kind ShardDual, not {type(learner).__name__}")
+    return learner

@@ -1,0 +1,62 @@
+"""SGD on the rows of one node by several threads that share one weight vector, lock-free."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wpsgd.kernels.hogwild import hogwild_pass, scales_ahead
+from wpsgd.learners.crew import Crew
+from wpsgd.learners.sgd import SGDLearner
+
+MEETING = 1 << 14  # rows after which threads meet at the latest
+
+
+@dataclass(eq=False)
+class ThreadedLearner(SGDLearner):
+    """Hogwild: thread j of p takes the rows j, j + p, j + 2 p, ... of a chunk; all meet at its end.
+
+    Which updates a margin sees, and which are lost, depends on the machine: runs do not repeat bits.
+    """
+
+    threads: int = 1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._crew = Crew(self.threads)
+
+    def warm_up(self) -> None:
+        super().warm_up()
+        scales = np.array([self._carry[0]])
+        scales_ahead(scales[0], np.empty(0), self.objective.step.alpha, scales)
+        self._side_by_side(np.empty(0, dtype=np.int64), np.empty(0), scales)
+
+    def advance(self, rows: int) -> None:
+        """Applies the next `rows` rows. Raises Diverged, with roughly the step."""
+        step = self.objective.step
+        for order in self.order.take(rows):
+            while len(order) > 0:
+                count = min(len(order), MEETING)
+                etas, scales = step.etas(self.steps, count), np.empty(count + 1)
+                together = scales_ahead(self._carry[0], etas, step.alpha, scales)
+                # a row that multiplies the scale into the weights is alone: nobody must read them meanwhile
+                piece = order[: max(1, together)]
+                done = self._side_by_side(piece, etas, scales) if together else self._pass(piece)
+                self.steps += done
+                if done < len(piece):
+                    self._diverged(self.steps + 1)
+                order = order[len(piece) :]
+
+    def _side_by_side(
+        self, order: NDArray[np.int64], etas: NDArray[np.float64], scales: NDArray[np.float64]
+    ) -> int:
+        """Rows done; fewer than given where a margin is not finite."""
+        shared = (self.weights[: self.shard.features], self._carry, *self._arrays, order, etas, scales)
+        settings = (self.threads, self._loss, self._rate, self._ahead, self._rows_ahead)
+        shares = range(self.threads)
+        done = self._crew.run([partial(hogwild_pass, *shared, share, *settings) for share in shares])
+        self._carry[0] = scales[len(order)]
+        return int(min(done))

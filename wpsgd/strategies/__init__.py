@@ -1,0 +1,1 @@
+"""Strategies: who says what to whom, and when. One paper a file; none of them sees a runtime."""

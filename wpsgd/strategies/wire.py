@@ -1,0 +1,100 @@
+"""The weighted sum of a round's models: dense, or sparse where that is fewer bytes, with the same bits.
+
+A round multiplies the start model x0, which all nodes hold, by the decay of its steps, and changes only the
+coordinates of its rows besides. So a node need send no more than these (index, value) pairs and its decay;
+everybody adds up all models, in rank order. Helper coroutines, like patterns.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wpsgd.learners.changes import Changes, sum_changed
+from wpsgd.learners.delay import DelayLearner
+from wpsgd.learners.sgd import SGDLearner
+from wpsgd.learners.threaded import ThreadedLearner
+from wpsgd.reducers import Combination
+from wpsgd.requests import AllGather, AllReduce, Node, Sparse, Vector
+
+Columns: TypeAlias = NDArray[np.int32]
+Wire: TypeAlias = Literal["auto", "dense", "sparse"]
+WIRES: tuple[Wire, ...] = ("auto", "dense", "sparse")
+TELLING = (SGDLearner, DelayLearner, ThreadedLearner)  # learners whose untouched coordinates all decay alike
+SMALL = 1 << 20  # bytes of a model below which "auto" does not ask: latency is what a reduction costs then
+FOLDS = 8  # factors of a decay up to which "auto" takes everybody's time to multiply them out
+INDEX = np.dtype(np.int32).itemsize
+UNKNOWN = -1.0  # pairs: too many to count
+
+
+class Start(NamedTuple):
+    """Where a round started: the age of its model, and what someone will ask for.
+
+    x0: the model; changes: what becomes of it, where the sum may be sparse
+    """
+
+    age: int
+    x0: Vector | None = None
+    changes: Changes | None = None
+
+
+def tells(node: Node, wire: Wire) -> bool:
+    """Whether the learner is to keep in mind what it changes; the same on all nodes."""
+    learner = node.learner
+    if wire == "dense" or len(node.ranks) == 1 or type(learner) not in TELLING:
+        return False
+    return wire == "sparse" or learner.weights.nbytes >= SMALL
+
+
+async def weighted_sum(
+    node: Node, model: Vector, combination: Combination, start: Start, wire: Wire = "dense"
+) -> Vector:
+    """v = start x0 + sum_i omega_i w_i in the buffer `model`, which holds this node's w_i."""
+    omega = float(combination.omega[node.ranks.index(node.rank)])
+    if start.changes is not None and start.x0 is not None:
+        columns, factors = touched(start.changes, wire)
+        pairs = UNKNOWN if columns is None else float(len(columns))
+        everybody = await AllGather(np.array([omega, combination.start, pairs, *factors]))
+        if sparse(everybody, model, wire) and columns is not None:
+            return await sparse_sum(model, start.x0, columns, everybody)
+    return await dense_sum(node, model, omega, combination.start, start.x0)
+
+
+async def dense_sum(node: Node, model: Vector, omega: float, start: float, x0: Vector | None) -> Vector:
+    """By a reduction. The first node adds the start model, so that all nodes get the same bits."""
+    if start != 0.0 and x0 is not None and node.rank == node.ranks[0]:
+        model *= omega
+        model += start * x0
+        omega = 1.0
+    await AllReduce(model, weight=omega)
+    return model
+
+
+async def sparse_sum(model: Vector, x0: Vector, columns: Columns, everybody: Mapping[int, Any]) -> Vector:
+    """By everybody for himself, from the pairs of all. What scales a model is what its own node told."""
+    pairs = await AllGather(Sparse(columns, model[columns]))
+    parts = [*everybody.values()]
+    omegas, factors = np.array([part[0] for part in parts]), [part[3:] for part in parts]
+    indices, values = zip(*pairs.values(), strict=True)
+    sum_changed(x0, float(parts[0][1]), omegas, factors, [*indices], [*values], model)
+    return model
+
+
+def touched(changes: Changes, wire: Wire) -> tuple[Columns | None, NDArray[np.float64]]:
+    """The columns that this node's rows touched and the decay of all others; None where "auto" gives up."""
+    factors = changes.factors(FOLDS if wire == "auto" else 2**62)
+    # it is not worth going through rows that would fill the model were all their columns different
+    many = wire == "auto" and changes.expected_entries > len(changes.learner.weights)
+    return None if many or not len(factors) else changes.columns(), factors
+
+
+def sparse(everybody: Mapping[int, Any], model: Vector, wire: Wire) -> bool:
+    """Whether to sum by pairs: "auto" does where a node receives fewer bytes so."""
+    pairs = [float(part[2]) for part in everybody.values()]
+    if wire == "sparse":
+        return True
+    # of k nodes one receives (k - 1)/k of all pairs, and in a reduction twice (k - 1)/k of a model
+    return UNKNOWN not in pairs and sum(pairs) * (INDEX + model.itemsize) < 2 * model.nbytes
