@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Coroutine
+from functools import partial
 from math import inf, nan
 from typing import Any, NamedTuple, TypeAlias
 
@@ -29,12 +30,14 @@ from wpsgd.requests import (
     State,
     Tag,
 )
+from wpsgd.strategies.patterns import judged
 
 Answer: TypeAlias = Any
 Body: TypeAlias = Callable[[Node], Coroutine[Any, Any, Answer]]
 Expected: TypeAlias = Callable[[int, int], Answer]
 CASES: dict[str, Case] = {}
 DTYPES = ("float64", "float32")
+PAUSE = 0.002  # seconds
 GO, STOP, NEWS, OTHER = Tag("go", 1), Tag("stop", 1), Tag("news"), Tag("other")
 
 
@@ -129,6 +132,33 @@ async def compute_ends_at_once_on_mail_that_came_before_it_but_not_on_other_mail
     unmoved = await Compute(Tally(), 3000, stop_on=Tag("stop", 2))
     await Recv(STOP)
     return [stopped, unmoved]
+
+
+@answers(lambda rank, ranks: ["found", 1, True])
+async def judging_is_done_once_and_takes_time(node: Node) -> Answer:
+    calls, before = list[int](), node.now()
+
+    def judge() -> str:
+        calls.append(1)
+        return "found"
+
+    return [await judged(judge, 25_000), len(calls), node.now() > before]
+
+
+async def judging(node: Node, state: State) -> State:
+    """Judges models on and off the clock, between training rows."""
+    await Compute(Tally(), 100)
+    await judged(partial(time.sleep, PAUSE), 300)
+    await OffClock(partial(judged, partial(time.sleep, 20.0 * PAUSE), 300))
+    await Compute(Tally(), 100)
+    return state
+
+
+def check_accounts_of_judging(totals: list[dict[str, Any]]) -> None:
+    """It is compute without training rows, and off the clock nothing."""
+    for event in totals:
+        assert event["rows"] == 200
+        assert 0.0 < event["judging"] <= event["compute"] <= event["seconds"]
 
 
 # AllReduce

@@ -208,6 +208,13 @@ def a_span(activity: str, start: float, end: float) -> Event:
     return {"kind": "span", "rank": 0, "strategy": "a", "activity": activity, "start": start, "end": end}
 
 
+def test_rows_per_second_are_those_of_training() -> None:
+    plain, judging = the_totals(0, 100, 2.0, 0.0), the_totals(1, 100, 5.0, 0.0) | {"judging": 3.0}
+    (summary,) = summarise([plain, judging])
+    assert [rank.rows_per_second for rank in summary.per_rank] == [50.0, 50.0]
+    assert summary.per_rank[1].compute == 5.0
+
+
 def sentence(*totals: Event) -> str:
     return slow_rank_lines(summarise(totals))[0]
 

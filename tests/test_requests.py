@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import support
-from conformance import CASES, expected, regrouping
+from conformance import CASES, PAUSE, check_accounts_of_judging, expected, judging, regrouping
 from faults import FAULTS
 
 from wpsgd.errors import Deadlock, ProtocolError
@@ -36,6 +36,19 @@ def answered(runtime: Runtime, name: str) -> list[Any]:
 def test_requests_do_what_they_promise(runtime: str, name: str) -> None:
     # as JSON, because that is how the answers of MPI ranks are compared
     assert json.dumps(answered(RUNTIMES[runtime], name)) == json.dumps(expected(name, RANKS))
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_judging_is_compute_of_no_training_rows(runtime: str) -> None:
+    totals = support.of_kind(RUNTIMES[runtime].run(support.job(judging, RANKS)), "totals")
+    check_accounts_of_judging(totals)
+    costs = {"simulated": [1e-6] * 4, "simulated, unequal, slow link": [1e-6, 2e-6, 7e-6, 1e-5]}
+    if runtime in costs:
+        assert [event["judging"] for event in totals] == pytest.approx(
+            [300 * cost for cost in costs[runtime]]
+        )
+    else:
+        assert all(event["judging"] >= PAUSE for event in totals)
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)

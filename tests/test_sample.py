@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from wpsgd.data.rows import Rows
 from wpsgd.data.synthetic import problem
-from wpsgd.evaluate import line_search, objective
+from wpsgd.evaluate import line_search, losses_at, objective
 from wpsgd.sample import SIZE, Sample, draw
 
 ROWS = problem(1500, 60, 6.0, noise=0.1, seed=4).rows
@@ -55,6 +56,22 @@ def test_the_objective_from_margins_is_that_of_the_model(loss: str, intercept: b
     found = sample.objective(sample.margins(model), float(model[:60] @ model[:60]))
     assert found == pytest.approx(objective(model, rows, loss=loss, alpha=0.02), rel=1e-12)
     assert sample.best_length(model) == line_search(model, rows, loss=loss, alpha=0.02)[0]
+
+
+@pytest.mark.parametrize("loss", ["hinge", "log_loss"])
+def test_a_search_is_worth_the_numbers_that_it_goes_through(
+    loss: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sample, tried = Sample(draw(ROWS, seed=1), loss, 0.02), list[int]()
+
+    def counted(name: str, m: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        tried.append(len(m))
+        return losses_at(name, m)
+
+    monkeypatch.setattr("wpsgd.evaluate.losses_at", counted)
+    sample.best_length(np.random.default_rng(2).standard_normal(60))
+    whole = np.count_nonzero(sample.rows.to_scipy().toarray()) + sum(tried)
+    assert sample.search_rows == pytest.approx(whole * SIZE / sample.rows.nonzeros, rel=0.5)
 
 
 @pytest.mark.parametrize("lost", [np.nan, np.inf])

@@ -92,6 +92,8 @@ class Compute(_Request[int]):
     Ends early, between two chunks of rows, when `node.now()` reaches `deadline` (seconds) or when mail
     tagged `stop_on` is there (the mail stays in the box). `draw` tells a cost model whether service
     times are drawn per row or once for the whole task.
+    judging: the rows cost what rows cost, but are no training rows, and accounts count none of them;
+    patterns.judged awaits it.
     """
 
     work: Callable[[int], None]
@@ -99,6 +101,7 @@ class Compute(_Request[int]):
     deadline: float = inf
     stop_on: Tag | None = None
     draw: Literal["row", "task"] = "row"
+    judging: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -11,6 +11,7 @@ from wpsgd.data.rows import FloatArray, Rows
 from wpsgd.evaluate import line_search, losses_at, margins_of
 
 SIZE = 1000  # rows: an objective known to a few hundredths, for a thousandth of a pass
+LENGTHS = 40  # that a line search tries, about
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -23,6 +24,15 @@ class Sample:
     rows: Rows
     loss: str
     alpha: float
+
+    def rows_worth(self, numbers: float) -> int:
+        """How many rows have as many entries as `numbers`: what arithmetic on so many numbers costs."""
+        return round(numbers * len(self.rows) / max(1, self.rows.nonzeros))
+
+    @property
+    def search_rows(self) -> int:
+        """What `best_length` costs, in rows: a pass, and the losses at some `LENGTHS` lengths."""
+        return len(self.rows) + self.rows_worth(LENGTHS * len(self.rows))
 
     def warm_up(self, model: FloatArray) -> None:
         """Compiles what the others call."""

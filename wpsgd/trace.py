@@ -14,11 +14,13 @@ A trace is a list of events, each a flat JSON object with a `kind`:
                rows, rule; objective, test_objective, accuracy, line_search_factor,
                objective_after_line_search, effective_nodes of what it would have made of the same models; or
                left_out, the reason
-    totals     rank, host, speed (emulated, or null), rows, compute, wait, communication, bytes, cpu, seconds
+    totals     rank, host, speed (emulated, or null), rows, compute, wait, communication, bytes, cpu, seconds;
+               judging, the seconds of compute in which models were judged rather than trained
 
 Seconds count from the start of the strategy on the node's own clock, which stands still during looks; cpu is
-processor time, of a rank's computing and under MPI of its waiting, communication and looks too. Every event
-of a comparison also names its `strategy`.
+processor time, of a rank's computing and under MPI of its waiting, communication and looks too. Rows are
+training rows: a span in which models were judged has none. Every event of a comparison also names its
+`strategy`.
 """
 
 from __future__ import annotations
@@ -50,6 +52,7 @@ class Totals:
     communication: float = 0.0
     bytes: int = 0
     cpu: float = 0.0
+    judging: float = 0.0
 
 
 @dataclass(slots=True)
@@ -62,10 +65,24 @@ class Recorder:
     totals: Totals = field(default_factory=Totals)
     spans: int = 0
 
-    def span(self, activity: Activity, start: float, end: float, rows: int = 0, nbytes: int = 0) -> None:
-        """Accounts for the seconds from start to end. Nothing is recorded for an empty span."""
+    def span(
+        self,
+        activity: Activity,
+        start: float,
+        end: float,
+        rows: int = 0,
+        nbytes: int = 0,
+        judging: bool = False,
+    ) -> None:
+        """Accounts for the seconds from start to end. Nothing is recorded for an empty span.
+
+        judging: whether models were judged, so that `rows` were not trained on
+        """
         totals = self.totals
         setattr(totals, activity, getattr(totals, activity) + (end - start))
+        if judging:
+            totals.judging += end - start
+            rows = 0
         totals.rows += rows
         totals.bytes += nbytes
         if self.spans < SPAN_LIMIT and (end > start or rows or nbytes):

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import support
-from conformance import CASES, expected
+from conformance import CASES, PAUSE, check_accounts_of_judging, expected
 from faults import FAULTS
 
 pytestmark = pytest.mark.mpi
@@ -45,6 +45,12 @@ def test_broken_strategies_end_on_every_rank_with_a_line_that_says_why(
     # whoever did not notice first hears of it from another rank, with the reason
     others = [message for kind, message in errors if kind != fault.error.__name__]
     assert all("failed: ProtocolError" in message for message in others)
+
+
+def test_judging_is_compute_of_no_training_rows_on_ranks(results: dict[str, Any]) -> None:
+    assert len(results["judging"]) == results["ranks"]
+    check_accounts_of_judging(results["judging"])
+    assert all(event["judging"] >= PAUSE for event in results["judging"])
 
 
 def test_regrouping_is_refused_on_ranks(results: dict[str, Any]) -> None:

@@ -49,7 +49,7 @@ def wp_with(contraction: str | float) -> Rule:
     Raises ConfigError for anything else.
     """
     if contraction == VALIDATED:
-        return Rule(_validated, frozenset({"contraction", "sample"}))
+        return Rule(_validated, frozenset({"contraction", "sample"}), len(POWERS))
     power = _power_of(contraction)
 
     def wp(facts: RoundFacts) -> Combination:

@@ -74,10 +74,14 @@ class Combination:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A line of the table of rules: a pure function of a round's facts, and what it needs beside counts."""
+    """A line of the table of rules: a pure function of a round's facts, and what it needs beside counts.
+
+    candidates: combinations that it judges on the sample
+    """
 
     combination: Callable[[RoundFacts], Combination]
     needs: frozenset[Need] = frozenset()
+    candidates: int = 0
 
     def __call__(self, facts: RoundFacts) -> Combination:
         """How the models become one.

@@ -28,7 +28,7 @@ class RankSummary:
     communication: float
     bytes: int
     cpu: float
-    rows_per_second: float | None  # of compute seconds; None where no rows were done
+    rows_per_second: float | None  # of training, a part of compute; None where no rows were done
 
     @property
     def seconds(self) -> float:
@@ -154,6 +154,7 @@ def _ranks(events: Sequence[Event]) -> tuple[RankSummary, ...]:
 
 def _rank(totals: Event) -> RankSummary:
     rows, compute = totals["rows"], totals["compute"]
+    training = compute - totals.get("judging", 0.0)  # which older traces do not know
     return RankSummary(
         rank=totals["rank"],
         host=totals["host"],
@@ -164,7 +165,7 @@ def _rank(totals: Event) -> RankSummary:
         communication=totals["communication"],
         bytes=totals["bytes"],
         cpu=totals["cpu"],
-        rows_per_second=rows / compute if rows and compute > 0 else None,
+        rows_per_second=rows / training if rows and training > 0 else None,
     )
 
 

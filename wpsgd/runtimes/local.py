@@ -119,7 +119,7 @@ class _RealTime(Scheduler):
 
     def _finished(self, task: Task, rows: int, cpu: float) -> None:
         self._computing -= 1
-        task.recorder.totals.cpu += cpu
+        task.recorder.totals.cpu += 0.0 if task.off_clock else cpu
         self.computed(task, rows)
 
     @staticmethod

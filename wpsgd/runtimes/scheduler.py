@@ -213,8 +213,10 @@ class Scheduler(ABC):
 
     def computed(self, task: Task, rows: int) -> None:
         """Rows are done: accounts for them and goes on."""
+        assert isinstance(task.pending, Compute)
         if not task.off_clock:
-            task.recorder.span("compute", task.entered, self.now(task), rows=rows)
+            judging = task.pending.judging
+            task.recorder.span("compute", task.entered, self.now(task), rows, judging=judging)
         self.proceed(task, rows)
 
     # mail

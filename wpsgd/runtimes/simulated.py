@@ -93,7 +93,7 @@ class _VirtualTime(Scheduler):
         rows = min(self.runtime.chunk, request.rows - done) if request.draw == "row" else request.rows
         cost, rank = self.runtime.cluster.nodes[task.rank], task.rank
         seconds = cost.draw(rows, request.draw, self._service[rank], self._draws[rank])
-        self._draws[rank] += 1
+        self._draws[rank] += not request.judging  # what is replayed are training rows
         end = self.now(task) + seconds
         self.at(end, partial(self._chunk_done, task, request, done, rows, end))
 

@@ -136,7 +136,7 @@ def line_search(slope: float, curvature: float, limit: float) -> float:
 
 async def certify(node: Node, shard: ShardDual, at: Progress, total: float) -> None:
     """D at alpha, and F on the segment from the best model to w; keeps the best of both."""
-    await Compute(shard.judging(at.w), shard.rows)
+    await Compute(shard.judging(at.w), shard.rows, judging=True)
     sums = np.append(shard.losses_between(at.margins, shard.margins, SHARES), shard.dual_sum())
     await AllReduce(sums)
     best, half = shard.weights, 0.5 * shard.alpha

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -21,6 +22,7 @@ from wpsgd.requests import AllGather, AllReduce, Broadcast, Node, State, Value, 
 from wpsgd.sample import Sample
 from wpsgd.strategies.gram import gram_of
 from wpsgd.strategies.outer import STAY, Outer
+from wpsgd.strategies.patterns import judged
 from wpsgd.strategies.spread import moments
 from wpsgd.strategies.wire import TELLING, Start, Wire, tells, weighted_sum
 
@@ -131,9 +133,14 @@ class Combining:
             facts = replace(facts, squares=tuple((await AllGather(total)).values()))
         if "sample" not in self.rule.needs:
             return self.rule(facts)
-        combination = self.rule(replace(facts, sampled=await sampled(node, model)))
-        # nodes that round differently might prefer different ones
-        agreed = np.array([combination.start, combination.power or 0.0, *combination.omega])
+        facts = replace(facts, sampled=await sampled(node, model))
+        agreed = np.zeros(2 + len(counts))
+        if node.rank == node.ranks[0]:  # nodes that round differently might prefer different ones
+            sample = sample_of(node)
+            # margins of all models, and a loss, for each candidate
+            numbers = self.rule.candidates * (len(counts) + 1) * len(sample.rows)
+            found = await judged(partial(self.rule, facts), sample.rows_worth(numbers))
+            agreed[:] = found.start, found.power or 0.0, *found.omega
         await Broadcast(agreed, root=node.ranks[0])
         return Combination(agreed[2:], float(agreed[0]), float(agreed[1]))
 
@@ -156,7 +163,7 @@ def squares_of(node: Node) -> Vector:
 async def sampled(node: Node, model: Vector) -> SampledModels:
     """The models of all nodes on the sample: their margins are gathered, their inner products added up."""
     sample = sample_of(node)
-    margins = await AllGather(sample.margins(model))
+    margins = await AllGather(await judged(partial(sample.margins, model), len(sample.rows)))
     gram = await gram_of(node, model[: sample.rows.features])
     return SampledModels(sample, np.array([*margins.values()]), gram)
 
@@ -164,7 +171,9 @@ async def sampled(node: Node, model: Vector) -> SampledModels:
 async def searched(node: Node, v: Vector) -> float:
     """Scales v in place to the length with the smallest F on the sample, and gives the factor."""
     sample, first = sample_of(node), node.ranks[0]
-    length = np.array([sample.best_length(v) if node.rank == first else 1.0])
+    length = np.ones(1)
+    if node.rank == first:
+        length[0] = await judged(partial(sample.best_length, v), sample.search_rows)
     await Broadcast(length, root=first)
     v[: sample.rows.features] *= float(length[0])
     return float(length[0])

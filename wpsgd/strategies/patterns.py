@@ -6,10 +6,10 @@ What steers the control flow comes out of a collective or a message, never out o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
@@ -31,6 +31,7 @@ from wpsgd.requests import (
 
 ENDLESS = 2**62  # rows of a time box, which its deadline ends
 NOTHING: Mapping[str, Value] = MappingProxyType({})
+T = TypeVar("T")
 
 
 class Mark(NamedTuple):
@@ -120,6 +121,21 @@ class Race:
         finishers = sum(count >= target for count in counts.values())
         await drain(finish, finishers - first)
         return counts
+
+
+async def judged(judge: Callable[[], T], rows: int) -> T:
+    """What `judge` finds between rounds: compute that no signal and no deadline cuts short.
+
+    rows: how many its work is worth, for virtual clocks; they are no training rows
+    """
+    found: list[T] = []
+
+    def work(rows: int) -> None:
+        if not found:  # all of it in the first chunk
+            found.append(judge())
+
+    await Compute(work, max(1, rows), judging=True)
+    return found[0]
 
 
 async def drain(tag: Tag, messages: int) -> None:

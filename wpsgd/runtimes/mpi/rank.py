@@ -117,7 +117,7 @@ class Rank:
         refuse_off_clock(request, self.off_clock > 0)
         entered = self.clock.read()
         rows = self.pace.run(request, self.clock.read, partial(self.stopped, request.stop_on))
-        self.span("compute", entered, rows=rows)
+        self.span("compute", entered, rows=rows, judging=request.judging)
         return rows
 
     def stopped(self, stop_on: Tag | None) -> bool:
@@ -242,9 +242,11 @@ class Rank:
         self.recorder.totals.cpu += now - self.cpu_counted
         self.cpu_counted = now
 
-    def span(self, activity: Any, start: float, *, rows: int = 0, nbytes: int = 0) -> float:
+    def span(
+        self, activity: Any, start: float, *, rows: int = 0, nbytes: int = 0, judging: bool = False
+    ) -> float:
         """Accounts for the time since `start`, and gives the time it is."""
         now = self.clock.read()
         if not self.off_clock:
-            self.recorder.span(activity, start, now, rows, nbytes)
+            self.recorder.span(activity, start, now, rows, nbytes, judging)
         return now
