@@ -18,8 +18,10 @@ from wpsgd.config import Settings, load, load_cluster
 from wpsgd.data.load import Dataset
 from wpsgd.data.load import load as load_data
 from wpsgd.dual import solve_dual
+from wpsgd.errors import DataError, WPSGDError
 from wpsgd.trace import read
 
+YARDSTICK = "sequential"
 KAPPA = {"wp": 1.0, "wp-R3": 3.0, "R0.3": 0.3, "R": 1.0, "R2": 2.0, "R3": 3.0}  # powers of R
 
 
@@ -33,19 +35,26 @@ class Forecast:
 
 
 def forecasts(run: Path, cluster: str, tol: float = 1e-4) -> dict[str, Forecast]:
-    """Of each strategy of a run that weighs by a power of R, by label. tol: of the optimum, as a share."""
-    settings, looks = load(run / "config.toml"), looks_of(run)
+    """Of each strategy of a run that weighs by a power of R, by label. tol: of the optimum, as a share.
+
+    Raises DataError where the run has not the fastest node alone to compare with.
+    """
+    looks = looks_of(run)
+    if YARDSTICK not in looks:
+        there = ", ".join(looks) or "nothing"
+        raise DataError(f"{run}: looks at {there}; needs some at {YARDSTICK}, the fastest node alone")
+    settings = load(run / "config.toml")
     data, model = dataset(settings), settings.model
     best = solve_dual(data.train, alpha=model.alpha, tol=tol)
     w0, margins = np.full(data.train.features, model.w0), evaluate.margins_of(best.weights, data.train)
     known = forecast.from_models(w0, best.weights, margins, eta=model.eta0, alpha=model.alpha)
-    seen = forecast.from_looks(looks["sequential"], best.objective, known.contraction)
+    seen = forecast.from_looks(looks[YARDSTICK], best.objective, known.contraction)
     speeds = [1.0 / node.seconds for node in load_cluster(f"cluster-{cluster}").nodes]
     return {
         label: Forecast(
             forecast.overtaking_row(speeds, known, kappa=known.contraction**power),
             forecast.overtaking_row(speeds, seen, kappa=known.contraction**power),
-            crossing(looks[label], looks["sequential"]),
+            crossing(looks[label], looks[YARDSTICK]),
         )
         for label, power in KAPPA.items()
         if label in looks
@@ -106,4 +115,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except WPSGDError as error:
+        raise SystemExit(f"error: {error}") from None

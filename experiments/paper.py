@@ -72,9 +72,9 @@ def curves(folder: Path) -> dict[str, Curve]:
     return {label: Curve(*zip(*sorted(set(points)), strict=True)) for label, points in looks.items()}
 
 
-def facts(found: Mapping[str, Curve], others: Mapping[str, Curve]) -> dict[str, dict[str, float]]:
-    """What is told of each strategy of a run. others: where the yardstick is, if not in the run itself"""
-    yardstick = found.get(YARDSTICK) or others.get(YARDSTICK)
+def facts(found: Mapping[str, Curve]) -> dict[str, dict[str, float]]:
+    """What is told of each strategy of a run, against the yardstick where the run has it."""
+    yardstick = found.get(YARDSTICK)
     answer: dict[str, dict[str, float]] = {}
     for label, curve in found.items():
         told = {"seconds": curve.seconds[-1]} | {f"F at {share:.0%}": curve.at(share) for share in SHARES}
@@ -119,12 +119,13 @@ def _objectives(told: Mapping[str, list[float]]) -> dict[str, list[float]]:
 
 
 def table(title: str, told: Mapping[str, Mapping[str, list[float]]]) -> str:
-    """A line a strategy: means over seeds, with half the spread behind them."""
+    """A line a strategy: of how many seeds, means over them, with half the spread behind them."""
     columns = list(dict.fromkeys(what for values in told.values() for what in values))
-    seeds = max(len(values) for line in told.values() for values in line.values())
-    lines = [f"{title} ({seeds} seeds)", " " * 17 + " ".join(f"{column:>20}" for column in columns)]
+    lines = [title, f"{'seeds':>22} " + " ".join(f"{column:>20}" for column in columns)]
     for label, line in told.items():
-        lines.append(f"{label:17}" + " ".join(f"{_spread(line.get(column, [])):>20}" for column in columns))
+        seeds = max(map(len, line.values()))
+        cells = " ".join(f"{_spread(line.get(column, [])):>20}" for column in columns)
+        lines.append(f"{label:17}{seeds:>5} {cells}")
     return "\n".join(lines) + "\n"
 
 
@@ -143,7 +144,7 @@ def main() -> None:
     for study in sorted(path for path in options.runs.iterdir() if path.is_dir()):
         for cluster in sorted(path for path in study.iterdir() if path.is_dir()):
             seeds = sorted(path for path in cluster.iterdir() if (path / "results.json").exists())
-            told = over_seeds(facts(curves(seed), {}) for seed in seeds)
+            told = over_seeds(facts(curves(seed)) for seed in seeds)
             if told:
                 content[f"{study.name} {cluster.name}"] = told
                 texts.append(table(f"{study.name} on {cluster.name}", told))

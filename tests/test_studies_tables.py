@@ -9,14 +9,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from wpsgd import trace
 from wpsgd.data.synthetic import problem
+from wpsgd.errors import DataError
 
 sys.path.append(str(Path(__file__).resolve().parent.parent))  # the studies are no part of the package
 
-from experiments.overtaking import crossing
+from experiments import paper
+from experiments.overtaking import crossing, forecasts
 from experiments.paper import Curve, facts
 from experiments.rules.grid import ALPHA, COMPARED, DEALT, ROUNDS, SPEEDS, Case, cases, dealt
-from experiments.rules.tables import losses, table
+from experiments.rules.tables import losses, table, tables
 
 
 def fading(rate: float, floor: float = 0.0) -> Curve:
@@ -33,11 +36,11 @@ def test_a_fading_curve_meets_its_target_where_the_exponential_does() -> None:
 
 def test_twice_the_contraction_takes_half_the_rows_of_the_yardstick() -> None:
     fast, slow = fading(0.01), fading(0.005)
-    told = facts({"sequential": slow, "other": fast}, {})
+    told = facts({"sequential": slow, "other": fast})
     assert told["other"]["rows / yardstick"] == pytest.approx(0.5)
     assert told["other"]["seconds / yardstick"] == pytest.approx(0.5)
     assert told["sequential"]["rows / yardstick"] == 1.0
-    assert facts({"sequential": fast, "other": slow}, {})["other"]["rows / yardstick"] == inf
+    assert facts({"sequential": fast, "other": slow})["other"]["rows / yardstick"] == inf
 
 
 def test_a_curve_overtakes_where_it_stays_below() -> None:
@@ -57,6 +60,25 @@ def test_two_straight_lines_cross_where_they_meet() -> None:
     assert crossing(line(9.0, -0.01), line(0.0, 0.0)) == pytest.approx(900.0)
     assert crossing(line(1.0, 0.0), line(2.0, 0.0)) == 100.0
     assert crossing(line(2.0, 0.0), line(1.0, 0.0)) == inf
+
+
+def test_a_line_tells_of_how_many_seeds_it_is() -> None:
+    runs = [{"one": {"F": 1.0}, "other": {"F": 4.0}}, {"one": {"F": 3.0}}]
+    lines = [line.split() for line in paper.table("title", paper.over_seeds(runs)).splitlines()]
+    assert lines == [["title"], ["seeds", "F"], ["one", "2", "2", "+-1"], ["other", "1", "4", "+-0"]]
+
+
+def test_a_run_without_the_fastest_node_alone_is_refused_in_a_line(tmp_path: Path) -> None:
+    looks = [{"kind": "look", "strategy": label, "rows": 1, "objective": 1.0} for label in ("uniform", "R3")]
+    trace.write(tmp_path / "trace.jsonl", looks, {})
+    with pytest.raises(DataError, match=r"looks at uniform, R3; needs some at sequential") as caught:
+        forecasts(tmp_path, "four-unequal")
+    assert "\n" not in str(caught.value)
+
+
+def test_tables_of_nothing_are_refused_in_a_line() -> None:
+    with pytest.raises(DataError, match=r"^no records of cases.*--tables$"):
+        tables([])
 
 
 def test_every_case_is_there_once_and_every_node_has_rows_in_each_round() -> None:

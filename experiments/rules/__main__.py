@@ -18,6 +18,7 @@ from joblib import Parallel, delayed
 from experiments.rules.grid import Case, cases
 from experiments.rules.outcome import outcome
 from experiments.rules.tables import tables
+from wpsgd.errors import WPSGDError
 
 TOGETHER = 12  # cases between two writings
 REAL = ("reuters", "news20")
@@ -61,4 +62,7 @@ def earlier(file: Path) -> list[dict[str, Any]]:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except WPSGDError as error:
+        raise SystemExit(f"error: {error}") from None

@@ -8,6 +8,7 @@ from statistics import mean, median
 from typing import Any
 
 from experiments.rules.grid import COMPARED, ROUNDS
+from wpsgd.errors import DataError
 
 Record = dict[str, Any]
 SCORES = ("objective", "searched", "test_objective")
@@ -29,7 +30,9 @@ def losses(records: Iterable[Record], score: str) -> list[Record]:
 
 
 def tables(records: list[Record]) -> str:
-    """Rules against eta lambda T, against speeds and shards, and accuracy."""
+    """Rules against eta lambda T, speeds and shards, and accuracy. Raises DataError without records."""
+    if not records:
+        raise DataError("no records of cases to make tables of: train some first, without --tables")
     seeds, data = (sorted({record[name] for record in records}) for name in ("seed", "data"))
     parts = [f"Data: {', '.join(data)}; seeds: {seeds}. Losses are per cent above the best rule of a case.\n"]
     for rounds in ROUNDS:
