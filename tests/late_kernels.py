@@ -32,6 +32,7 @@ CASES: list[dict[str, Any]] = [
     {"name": "hybrid", "stale_decay": True},
     {"name": "hybrid", "threads": 2},
     {"name": "admm"},
+    {"name": "cocoa", "threads": 2},
     {"name": "cocoa"},
 ]
 
@@ -59,7 +60,7 @@ def late(entry: dict[str, Any], rows: Rows) -> list[str]:
     def learner(rank: int) -> Learner:
         held, order = rows.take(shards[rank]), {"seed": 0, "rank": rank}
         if strategy.ascends_shards:
-            return ShardDual(held, objective, **order, block=8)
+            return ShardDual(held, objective, **order, block=8, threads=strategy.inside.threads)
         return make_node_learner(held, objective, strategy.inside, **order, block=8, kind=strategy.learner)
 
     program, warm = strategy.program([len(shard) for shard in shards], settings, 2), set[str]()

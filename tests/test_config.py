@@ -495,13 +495,13 @@ REFUSED = {
         "; did you mean 'add'?",
     ),
     "a sigma' that bounds nothing": (
-        COCOA + 'variant = "add"\nsigma_prime = 2\n[machine]\nranks = 3',
-        '[[strategy]] 1 (cocoa) sigma_prime = 2: must be at least 3 with variant = "add" on 3 ranks;'
+        COCOA + 'variant = "add"\nsigma_prime = 0.9\n[machine]\nranks = 3',
+        '[[strategy]] 1 (cocoa) sigma_prime = 0.9: must be at least 1 with variant = "add";'
         ' less is for variant = "add_line_search"',
     ),
     "a sigma' below that of an average": (
         COCOA + 'variant = "average"\nsigma_prime = 0.5\n[machine]\nranks = 3',
-        '[[strategy]] 1 (cocoa) sigma_prime = 0.5: must be at least 1 with variant = "average" on 3 ranks;'
+        '[[strategy]] 1 (cocoa) sigma_prime = 0.5: must be at least 1 with variant = "average";'
         ' less is for variant = "add_line_search"',
     ),
     "an endless sigma'": (
@@ -578,12 +578,16 @@ def test_cocoa_and_admm_are_what_their_entries_say(write: Write) -> None:
     cocoa, settings = entry(write, 'name = "cocoa"\nrounds = 3\n' + keys)
     looks = Looks(20, 3)
     assert cocoa.program([4, 5], settings, 2) == Cocoa(3, Race(7), looks, "average", 2.0, 1.2)
-    message = refusal(
-        lambda: entry(write, 'name = "cocoa"\nvariant = "add"\nsigma_prime = 2\n')[0].program(
-            [1] * 3, settings, 3
-        )
+    adding = entry(write, 'name = "cocoa"\nvariant = "add"\nsigma_prime = 2\n')[0]
+    message = refusal(lambda: adding.program([1] * 3, settings, 3))
+    assert message == (
+        '[[strategy]] cocoa: sigma_prime = 2: must be at least 3 with variant = "add", where 3 threads of all'
+        ' ranks hold rows; less is for variant = "add_line_search"'
     )
-    assert message.startswith("[[strategy]] cocoa: sigma_prime = 2: must be at least 3 with variant")
+    assert adding.program([4, 0, 5], settings, 3)  # a rank without rows takes no part
+    threaded = entry(write, 'name = "cocoa"\nvariant = "add"\nsigma_prime = 2\nthreads = 2\n')[0]
+    assert threaded.program([9, 0, 0], settings, 3)
+    assert "must be at least 3 " in refusal(lambda: threaded.program([1, 0, 5], settings, 3))
     admm, settings = entry(write, 'name = "admm"\nrounds = 3\nrho = 0.5\npasses = 4\nover_relaxation = 1.6\n')
     assert admm.program([4, 5], settings, 2) == Admm(3, ByRows(20), looks, 0.5, 1.6)
     plain, settings = entry(write, 'name = "cocoa"\nrounds = 3\n')

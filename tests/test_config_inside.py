@@ -20,7 +20,7 @@ from wpsgd.strategies.patterns import ByRows, Looks, Race
 from wpsgd.strategies.sequential import Sequential
 from wpsgd.theory import delayed_contraction
 
-ROUND_BASED = ("sequential", "simuparallel", "wp", "average_directly", "delay", "hybrid")
+ROUND_BASED = ("sequential", "simuparallel", "wp", "average_directly", "delay", "hybrid", "cocoa", "admm")
 STALE = "delay = 4\nstale_decay = true\n"
 STEPS_OF_ONE_SIZE = '[model]\nlearning_rate = "constant"\nalpha = {}\neta0 = 0.5\n'
 
@@ -116,7 +116,7 @@ REFUSED = {
     "threads of mini-batches": (
         'name = "minibatch"\nthreads = 2',
         "",
-        "threads: only for sequential, simuparallel, wp, average_directly, delay, hybrid",
+        "threads: only for sequential, simuparallel, wp, average_directly, delay, hybrid, cocoa, admm",
     ),
     "a delay of another strategy": ('name = "wp"\ndelay = 2', "", "delay: only for delay, hybrid"),
     "a rule that needs plain nodes": (

@@ -436,15 +436,25 @@ def test_values_that_are_not_finite_diverge() -> None:
 # memory
 
 
-@pytest.mark.parametrize("name", ["cocoa", "admm"])
-def test_a_node_takes_the_vectors_that_its_entry_says(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "threads", "dtype"),
+    [
+        ("cocoa", 1, "float64"),
+        ("cocoa", 4, "float32"),
+        ("admm", 1, "float64"),
+        ("admm", 4, "float64"),
+    ],
+)
+def test_a_node_takes_the_vectors_that_its_entry_says(
+    name: str, threads: int, dtype: str, tmp_path: Path
+) -> None:
     config = tmp_path / "x.toml"
-    config.write_text(f'[data]\nsource = "x"\n[[strategy]]\nname = "{name}"\n')
-    features, some = 400_000, some_rows()
-    foretold = 2 * 8 * features + load(config).strategies[0].extra_bytes(features)
+    config.write_text(f'[data]\nsource = "x"\n[[strategy]]\nname = "{name}"\nthreads = {threads}\n')
+    features, some = 400_000, some_rows(dtype)
+    foretold = 2 * some.values.itemsize * features + load(config).strategies[0].extra_bytes(features)
     rows, objective = replace(some, features=features), Objective("hinge", StepSize("optimal", LAM))
     program = cocoa(ByRows(60)) if name == "cocoa" else admm(ByRows(60))
-    run = Job(program, lambda rank: ShardDual(rows, objective, SEED, rank))
+    run = Job(program, lambda rank: ShardDual(rows, objective, SEED, rank, threads=threads))
     simulated(1).run(run)
     tracemalloc.start()
     try:

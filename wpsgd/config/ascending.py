@@ -34,15 +34,20 @@ class CocoaKeys(EndingSettings):
         """The relative duality gap that ends a run, None for none."""
         return self.tol or model.tol
 
-    def misfit(self, ranks: int) -> str:
-        """What the entry has that is not for so many ranks, else an empty string."""
-        least = least_sigma_prime(self.variant, ranks)
+    @model_validator(mode="after")
+    def _sigma_that_bounds_one_node(self) -> CocoaKeys:
+        self.check_sigma(1)  # of how many nodes will hold rows is not known yet
+        return self
+
+    def check_sigma(self, nodes: int) -> None:
+        """Raises ConfigError where sigma_prime is too small. nodes: threads of all ranks that hold rows"""
+        least = least_sigma_prime(self.variant, nodes)
         if self.sigma_prime is not None and self.sigma_prime < least:
-            return (
+            holders = f", where {nodes} threads of all ranks hold rows" if nodes > 1 else ""
+            raise ConfigError(
                 f"sigma_prime = {self.sigma_prime:g}: must be at least {least:g} with variant ="
-                f' "{self.variant}" on {ranks} ranks; less is for variant = "add_line_search"'
+                f' "{self.variant}"{holders}; less is for variant = "add_line_search"'
             )
-        return super().misfit(ranks)
 
     def strategy(self, rounds: int, period: int, looks: Looks, tol: float) -> Cocoa:
         """What every node runs."""

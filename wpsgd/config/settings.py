@@ -121,7 +121,10 @@ class Settings:
         return [f"{self._where(place)} {misfit}" for place, misfit in enumerate(misfits) if misfit]
 
     def _inside_problems(self) -> list[str]:
-        found = [inside_problem(entry.inside, self.model) for entry in self.strategies]
+        found = [
+            "" if entry.ascends_shards else inside_problem(entry.inside, self.model)
+            for entry in self.strategies
+        ]
         return [f"{self._where(place)} {problem}" for place, problem in enumerate(found) if problem]
 
     def _shard_dual_problems(self) -> list[str]:

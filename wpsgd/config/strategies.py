@@ -213,8 +213,8 @@ class MiniBatchSettings(StrategySettings):
         return f'name = "{self.name}": takes gradient steps: {DUAL_NEEDS}'
 
 
-class CocoaSettings(CocoaKeys, StrategySettings):
-    """name = "cocoa"."""
+class CocoaSettings(CocoaKeys, ThreadKeys, StrategySettings):
+    """name = "cocoa". threads: each with a part of the node's rows, as a node of its own would have them"""
 
     name: Literal["cocoa"]
 
@@ -223,18 +223,23 @@ class CocoaSettings(CocoaKeys, StrategySettings):
         return True
 
     def extra_bytes(self, features: int) -> int:
-        return 2 * 8 * features  # w(alpha), and its part in the best model
+        # w(alpha), its part in the best model, and what the other threads step on
+        return 8 * features * (2 + self.threads - 1)
 
     def program(
         self, shards: Sequence[int], settings: Settings, ranks: int, speeds: Sequence[float] = ()
     ) -> Program:
         self._check(ranks)
+        try:
+            self.check_sigma(sum(min(self.threads, rows) for rows in shards))
+        except ConfigError as problem:
+            raise ConfigError(f"[[strategy]] {self.label}: {problem}") from None
         tol = self.tolerance(settings.model) or 0.0
         return self.strategy(self.rounds, self.rows_of_round(shards), self.looks(settings), tol)
 
 
-class AdmmSettings(AdmmKeys, StrategySettings):
-    """name = "admm"."""
+class AdmmSettings(AdmmKeys, ThreadKeys, StrategySettings):
+    """name = "admm". threads: as for "cocoa"."""
 
     name: Literal["admm"]
 
@@ -243,7 +248,8 @@ class AdmmSettings(AdmmKeys, StrategySettings):
         return True
 
     def extra_bytes(self, features: int) -> int:
-        return 8 * 8 * features  # u, z, the mean, the local centre, and what the residuals are of
+        # z, what the residuals are of; and of each thread u, its share of the mean, its centre, their parts
+        return 8 * features * (8 + 7 * (self.threads - 1))
 
     def program(
         self, shards: Sequence[int], settings: Settings, ranks: int, speeds: Sequence[float] = ()

@@ -143,7 +143,7 @@ class Trainer:
         block = model.block if dealt else 1  # neighbours are a random sample where rows were dealt at random
         order: dict[str, Any] = {"seed": self.seed, "rank": rank, "shuffle": model.shuffle, "block": block}
         if self.strategy.ascends_shards:
-            return ShardDual(held, objective, **order)
+            return ShardDual(held, objective, **order, threads=self.strategy.inside.threads)
         inside = self.strategy.inside
         return make_node_learner(held, objective, inside, **order, kind=self.strategy.learner)
 

@@ -26,6 +26,7 @@ def make(settings: Settings, dataset: Dataset, runtime: Runtime) -> dict[str, An
     strategies = []
     for strategy in settings.strategies:
         sizes = [len(shard) for shard in shards_of(strategy, dataset, ranks, settings)]
+        strategy.program(sizes, settings, ranks, settings.machine.speeds)  # raises what a run would raise
         alone = predicted(replace(settings, strategies=(strategy,)), extent_of(dataset), runtime)
         strategies.append(
             {

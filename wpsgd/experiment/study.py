@@ -184,7 +184,7 @@ class Study:
             held = self._held(train, shards[rank])
             order: dict[str, Any] = {"seed": model.seed, "rank": rank, "shuffle": model.shuffle}
             if strategy.ascends_shards:
-                return ShardDual(held, objective, **order, block=model.block)
+                return ShardDual(held, objective, **order, block=model.block, threads=strategy.inside.threads)
             if model.solver == "dual":
                 return DualLearner(held, objective, **order, tol=model.tol or 0.0)
             order |= {"block": model.block, "kind": strategy.learner}

@@ -226,6 +226,33 @@ def losses_between(one: Any, other: Any, weights: Any, shares: Any, squared: boo
 
 
 @kernel
+def add_moves(
+    out: Any,
+    indptr: Any,
+    indices: Any,
+    values: Any,
+    labels: Any,
+    weights: Any,
+    before: Any,
+    after: Any,
+    unit: float,
+) -> None:
+    """Adds to `out` what w moves by as the dual variables of all rows go from `before` to `after`.
+
+    out: float64 (features,), before, after: float64 (n,); weights, unit: as in `ascend`
+    """
+    weighted = weights.size > 0
+    for i in range(before.size):
+        if after[i] == before[i]:
+            continue
+        c = unit * (after[i] - before[i]) * labels[i]
+        if weighted:
+            c *= weights[i]
+        for j in range(indptr[i], indptr[i + 1]):
+            out[indices[j]] += c * values[j]
+
+
+@kernel
 def copy_rows(
     numbers: Any, indptr: Any, indices: Any, values: Any, starts: Any, columns: Any, entries: Any
 ) -> None:

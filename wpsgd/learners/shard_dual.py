@@ -1,13 +1,16 @@
 """One node's part of a dual problem that all nodes share: its dual variables, and steps on them.
 
 Nodes that ascend at the same time do not see one another's steps. What a step reads and writes is therefore a
-vector of the node's own, `local`, and what the shared weights become of it is the strategy's to say.
+vector of the node's own, `local`, and what the shared weights become of it is the strategy's to say. Threads
+are to one another what nodes are: each has rows and a vector of its own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
 from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
@@ -16,8 +19,9 @@ from numpy.typing import NDArray
 from wpsgd.data.rows import FloatArray, Rows
 from wpsgd.dual_solver import check_problem, part_weight
 from wpsgd.errors import ConfigError, Diverged
-from wpsgd.kernels.dual import ascend, inner, losses_between
+from wpsgd.kernels.dual import add_moves, ascend, inner, losses_between
 from wpsgd.kernels.gradient import margins
+from wpsgd.learners.crew import Crew
 from wpsgd.learners.dual import check_objective
 from wpsgd.learners.row_order import RowOrder
 from wpsgd.learners.sgd import Objective, kernel_arrays
@@ -36,11 +40,22 @@ class Direction(NamedTuple):
     limit: float
 
 
+class Part(NamedTuple):
+    """The rows that one thread visits. first: the number of the first of them in the shard"""
+
+    first: int
+    order: RowOrder
+
+
 @dataclass(eq=False)
 class ShardDual:
     """Dual coordinate ascent on a shard's rows, in the random order that SGD has; steps counts visits.
 
-    weights: the model that all nodes hold; local: what steps read and write, both float of shape (features,)
+    Each of t threads ascends on a t-th of the rows as a node would that holds no others: node k's thread j is
+    node t k + j of nodes with one thread. Row number c of a run is thread c mod t's, however the run is cut.
+
+    weights: the model that all nodes hold, float of shape (features,)
+    local: what the steps of each thread read and write, float of shape (parts or 1, features)
     dual: alpha as last agreed upon; trial: as the steps since have left it, both float64 of shape (rows,)
     margins: of the weights last judged, float64 of shape (rows,)
     unit: a step of alpha_i by 1 moves `local` by unit s_i y_i x_i; relaxation: of steps, in (0, 2)
@@ -56,15 +71,18 @@ class ShardDual:
     steps: int = 0
     unit: float = 0.0
     relaxation: float = 1.0
+    threads: int = 1
 
     def __post_init__(self) -> None:
         check_objective(self.objective)
         check_problem(self.objective.loss, self.objective.step.alpha)
         count = len(self.shard)
         self.total = part_weight(self.shard)
-        self.order = RowOrder(count, self.seed, self.rank, self.shuffle, self.block)
+        self._taken = 0
+        self._parts = [self._part(number) for number in range(max(1, self.parts))]
+        self._crew = Crew(len(self._parts))
         self.weights = self.objective.start(self.shard.features, self.shard.values.dtype)
-        self.local = self.weights.copy()
+        self.local = np.tile(self.weights, (len(self._parts), 1))
         self.dual, self.trial, self.margins = np.zeros(count), np.zeros(count), np.zeros(count)
         self.squared = self.objective.loss == "squared_hinge"
         self._curvature = 0.5 if self.squared else 0.0
@@ -74,10 +92,20 @@ class ShardDual:
         self._numbers = np.arange(count, dtype=np.int32)
         self._norms = np.full(count, -1.0)
 
+    def _part(self, number: int) -> Part:
+        first, end = (len(self.shard) * place // max(1, self.parts) for place in (number, number + 1))
+        rank = self.rank * self.threads + number
+        return Part(first, RowOrder(end - first, self.seed, rank, self.shuffle, self.block))
+
     @property
     def rows(self) -> int:
         """Rows of the shard."""
         return len(self.shard)
+
+    @property
+    def parts(self) -> int:
+        """Threads that hold rows."""
+        return min(self.threads, len(self.shard))
 
     @property
     def alpha(self) -> float:
@@ -86,19 +114,42 @@ class ShardDual:
 
     def advance(self, rows: int) -> None:
         """Takes a step on the dual variables of the next `rows` rows. Raises ConfigError, Diverged."""
-        for piece in self.order.take(rows):
-            self._ascend(piece.astype(np.int32))
-            self.steps += len(piece)
+        shares = [
+            self._due(self._taken + rows, j) - self._due(self._taken, j) for j in range(len(self._parts))
+        ]
+        self._crew.run([partial(self._advance, number, share) for number, share in enumerate(shares)])
+        self._taken += rows
+        self.steps += rows
 
     def warm_up(self) -> None:
         """Compiles what a strategy calls, on no rows."""
-        self._ascend(np.empty(0, dtype=np.int32))
-        self.judging(self.weights)(0)
-        inner(self.weights[:0], self.weights[:0])
-        self.order.warm_up()
+        self._ascend(0, np.empty(0, dtype=np.int32))
+        nothing, wide = self.weights[:0], np.empty(0)  # w(alpha) is in float64
+        self._judge(wide, slice(0, 0))
+        for one, other in ((nothing, nothing), (nothing, wide), (wide, wide)):
+            inner(one, other)
+        if nothing.dtype != wide.dtype:
+            self._add_moves(wide, self.dual[:0], self.trial[:0], 0.0)
+        self._parts[0].order.warm_up()
         none, shares = np.empty(0), np.empty(0)
         shares.flags.writeable = False  # as those of cocoa, which is another type to the compiler
         losses_between(none, none, self._sample_weights, shares, self.squared, none)
+
+    def change(self, w: FloatArray, sigma: float, unit: float) -> FloatArray:
+        """What the steps since all threads began at w make of w, all threads' added up; for a reduction.
+
+        sigma: how much further than that they moved `local`; unit: a step of alpha_i by 1 moves w by
+        unit s_i y_i x_i. Of rows in float32 it comes from the dual variables, in float64: rounding in
+        `local` would add up over rounds.
+        """
+        if self.weights.dtype != w.dtype:
+            exact = np.zeros(len(w))
+            self._add_moves(exact, self.dual, self.trial, unit)
+            return exact
+        self.local -= w
+        moved = summed(self.local)
+        moved /= sigma
+        return moved
 
     def direction(self) -> Direction:
         """What the dual objective does along the steps since the last agreement."""
@@ -126,12 +177,12 @@ class ShardDual:
 
     def judging(self, weights: FloatArray) -> Callable[[int], None]:
         """Work that writes the next so many `margins`, those of `weights`."""
-        (indptr, indices, values), done = self._csr, 0
+        done, threads = 0, len(self._parts)
 
         def judge(rows: int) -> None:
             nonlocal done
-            part, ends = slice(done, done + rows), slice(done, done + rows + 1)
-            margins(weights, 0.0, indptr[ends], indices, values, self._labels[part], self.margins[part])
+            cuts = [done + rows * number // threads for number in range(threads + 1)]
+            self._crew.run([partial(self._judge, weights, slice(*ends)) for ends in pairwise(cuts)])
             done += rows
 
         return judge
@@ -142,9 +193,26 @@ class ShardDual:
         losses_between(one, other, self._sample_weights, shares, self.squared, out)
         return out
 
-    def _ascend(self, places: NDArray[np.int32]) -> None:
+    def _judge(self, weights: FloatArray, part: slice) -> None:
+        indptr, indices, values = self._csr
+        ends = slice(part.start, part.stop + 1)
+        margins(weights, 0.0, indptr[ends], indices, values, self._labels[part], self.margins[part])
+
+    def _due(self, rows: int, number: int) -> int:
+        """How many of the first `rows` rows of a run are that thread's."""
+        return (rows + len(self._parts) - 1 - number) // len(self._parts)
+
+    def _advance(self, number: int, rows: int) -> None:
+        first, order = self._parts[number]
+        for piece in order.take(rows):
+            self._ascend(number, (piece + first).astype(np.int32))
+
+    def _add_moves(self, out: Array, before: Array, after: Array, unit: float) -> None:
+        add_moves(out, *self._csr, self._labels, self._sample_weights, before, after, unit)
+
+    def _ascend(self, number: int, places: NDArray[np.int32]) -> None:
         sums = np.zeros(2)
-        variables = (self.local, self.trial, self._moved, sums, *self._csr, self._numbers)
+        variables = (self.local[number], self.trial, self._moved, sums, *self._csr, self._numbers)
         about = (self._labels, self._sample_weights, self._norms)
         ascend(*variables, *about, places, self.unit, self.squared, self.relaxation)
         if not np.isfinite(sums[1]):
@@ -183,8 +251,8 @@ class ShardDual:
 
     def state(self) -> dict[str, Any]:
         """All but vectors of weights, taken between rounds."""
-        place = {"steps": self.steps, "epoch": self.order.epoch, "cursor": self.order.cursor}
-        return {**place, "dual": self.dual}
+        epoch, cursor = divmod(self._taken, max(1, self.rows))
+        return {"steps": self.steps, "epoch": epoch, "cursor": cursor, "dual": self.dual}
 
     def restore(self, weights: FloatArray, state: Mapping[str, Any]) -> None:
         """Goes back to a saved place. Raises ConfigError where it is one of other rows."""
@@ -194,9 +262,19 @@ class ShardDual:
                 f" these data need {self.weights.shape} and {self.dual.shape}"
             )
         self.commit(weights, int(state["steps"]))
-        self.order.move_to(int(state["epoch"]), int(state["cursor"]))
+        self._taken = int(state["epoch"]) * self.rows + int(state["cursor"])
+        for number, (_, order) in enumerate(self._parts):
+            order.move_to(*divmod(self._due(self._taken, number), max(1, order.rows)))
         self.dual[:] = state["dual"]
         self.trial[:] = self.dual
+
+
+def summed(parts: FloatArray) -> FloatArray:
+    """The sum of the rows of `parts`, one after another, in the first of them."""
+    total: FloatArray = parts[0]
+    for part in parts[1:]:
+        total += part
+    return total
 
 
 def shard_dual_of(learner: object, strategy: str) -> ShardDual:

@@ -10,7 +10,7 @@ decides how" (see requests.py).
 
 The local problem is a linear SVM whose weights are z - u_k plus what the dual variables make of the rows,
 with rho in place of lambda: the same coordinate steps. They go on from where the round before left them,
-and stop before the optimum: inexact solves converge as well.
+and stop before the optimum: inexact solves converge as well. Threads of a node are nodes, K counts them all.
 Over-relaxation (section 3.4.3): z and u_k see r w_k + (1 - r) z in place of w_k.
 """
 
@@ -24,7 +24,7 @@ import numpy as np
 
 from wpsgd.data.rows import FloatArray
 from wpsgd.kernels.dual import inner
-from wpsgd.learners.shard_dual import ShardDual, shard_dual_of
+from wpsgd.learners.shard_dual import ShardDual, shard_dual_of, summed
 from wpsgd.requests import AllReduce, Boundary, Node, OffClock, State, Verdict
 from wpsgd.strategies.patterns import Ending, Looks, Mark, look, total_weight
 
@@ -56,10 +56,11 @@ class Admm:
             counts = await self.ending(node, Mark(complete), 0)  # w_k, which is shard.local
             shard.accept(1.0)
             apart = shard.local - z
-            mean = z + self.over_relaxation * apart
-            mean += u
+            shares = z + self.over_relaxation * apart
+            shares += u
             centre = z - u
-            u[:] = mean
+            u[:] = shares
+            mean = summed(shares)
             await AllReduce(mean, weight=float(shard.rows > 0) / max(1, nodes))
             mean *= nodes * rho / (shard.alpha + nodes * rho)
             u -= mean
@@ -77,7 +78,8 @@ def residuals(shard: ShardDual, apart: FloatArray, moved: FloatArray, rho: float
     """This node's part of the squared primal and dual residuals, about ||w_k - z||^2 and rho^2 ||dz||^2."""
     if shard.rows == 0:
         return np.zeros(2)
-    return np.array([inner(apart - moved, apart - moved), rho * rho * inner(moved, moved)])
+    primal = sum(inner(part - moved, part - moved) for part in apart)
+    return np.array([primal, shard.parts * rho * rho * inner(moved, moved)])
 
 
 async def report(node: Node, complete: int, counts: Mapping[int, int], squares: FloatArray) -> None:
@@ -91,19 +93,19 @@ async def report(node: Node, complete: int, counts: Mapping[int, int], squares: 
 
 
 def begin(shard: ShardDual, state: State) -> FloatArray:
-    """u_k at the start, or where a checkpoint was taken."""
+    """u_k of each thread at the start, or where a checkpoint was taken."""
     if not state.round:
-        return np.zeros_like(shard.weights)
+        return np.zeros_like(shard.local)
     weights, u, local = state.shared["weights"], state.own["u"], state.own["local"]
     assert isinstance(weights, np.ndarray)
     assert isinstance(u, np.ndarray)
     assert isinstance(local, np.ndarray)
     shard.restore(weights, state.own)
-    shard.local[:] = local
-    return u.copy()
+    shard.local[:] = local.reshape(shard.local.shape)
+    return u.reshape(shard.local.shape).copy()
 
 
 def capture(shard: ShardDual, u: FloatArray, complete: int) -> State:
     """All that the rounds to come depend on."""
-    own = {**shard.state(), "u": u, "local": shard.local}
+    own = {**shard.state(), "u": u.ravel(), "local": shard.local.ravel()}
     return State(complete, {"weights": shard.weights}, own)

@@ -9,7 +9,7 @@ decides how" (see requests.py).
     add_line_search    -        1        the one that maximises the dual, within the box
 
 Node k ascends the dual as if its own steps moved the weights sigma' times as far: K nodes that step at once
-do. What it returns is dw_k, and its dual variables take the step that the weights take.
+do. What it returns is dw_k, and its dual variables take the step that the weights take. K counts threads.
 The primal objective may rise at w = w(alpha) while the dual does, too. So the model is the best point on the
 segments from the best model so far to each new w, and the gap that is reported is to the best dual so far.
 """
@@ -38,7 +38,10 @@ SHARES.flags.writeable = False
 
 
 def least_sigma_prime(variant: Variant, nodes: int) -> float:
-    """gamma K, below which the local problems do not bound the shared one; 0 where a line search looks."""
+    """gamma K, below which the local problems do not bound the shared one; 0 where a line search looks.
+
+    nodes: threads of all nodes that hold rows: to one another they are nodes
+    """
     return {"add": float(nodes), "average": 1.0, "add_line_search": 0.0}[variant]
 
 
@@ -46,11 +49,11 @@ def least_sigma_prime(variant: Variant, nodes: int) -> float:
 class Progress:
     """What all nodes hold between rounds.
 
-    w: w(alpha); objective, dual: F of the best model, which is the learner's, and the best D so far
+    w: w(alpha), float64; objective, dual: F of the best model, which is the learner's, and the best D so far
     margins: of the best model on this node's rows
     """
 
-    w: FloatArray
+    w: np.ndarray[tuple[int], np.dtype[np.float64]]
     objective: float
     dual: float
     margins: np.ndarray[tuple[int], np.dtype[np.float64]]
@@ -87,9 +90,7 @@ class Cocoa:
             age = shard.steps
             shard.local[:] = at.w
             counts = await self.ending(node, Mark(complete), 0)
-            dw = shard.local
-            dw -= at.w
-            dw /= sigma
+            dw = shard.change(at.w, sigma, 1.0 / (shard.alpha * total))
             await AllReduce(dw)  # sum_k dw_k
             s = await self.step(shard, at.w, dw, total, nodes)
             dw *= s
@@ -112,7 +113,7 @@ class Cocoa:
         if self.sigma_prime < least:
             raise ConfigError(
                 f"sigma_prime = {self.sigma_prime:g}: must be at least {least:g} with variant ="
-                f' "{self.variant}" on {nodes} nodes'
+                f' "{self.variant}", where {nodes} threads of all nodes hold rows'
             )
         return self.sigma_prime
 
@@ -165,14 +166,16 @@ def report(node: Node, complete: int, counts: Mapping[int, int], step: float, at
 def begin(shard: ShardDual, state: State) -> Progress:
     """The start, where w = 0, F = 1 and D = 0; or where a checkpoint was taken."""
     if not state.round:
-        return Progress(np.zeros_like(shard.weights), 1.0, 0.0, np.zeros(shard.rows))
+        return Progress(np.zeros(len(shard.weights)), 1.0, 0.0, np.zeros(shard.rows))
     shared, own = state.shared, state.own
     weights, w, margins = shared["weights"], shared["dual_weights"], own["best_margins"]
     assert isinstance(weights, np.ndarray)
     assert isinstance(w, np.ndarray)
     assert isinstance(margins, np.ndarray)
     shard.restore(weights, own)
-    return Progress(w.copy(), float(shared["objective"]), float(shared["dual_objective"]), margins.copy())
+    return Progress(
+        w.astype(np.float64), float(shared["objective"]), float(shared["dual_objective"]), margins.copy()
+    )
 
 
 def capture(shard: ShardDual, at: Progress, complete: int) -> State:

@@ -205,7 +205,7 @@ async def boundary(node: Node, round: int, kept: Mapping[str, Value] = NOTHING) 
 
 
 async def total_weight(shard: ShardDual) -> tuple[float, int]:
-    """The sum of all nodes' sample weights, 1 where there are no rows, and the number of nodes with rows."""
-    sums = np.array([shard.total, float(shard.rows > 0)])
+    """The sum of all nodes' sample weights, 1 where there are no rows, and how many threads hold rows."""
+    sums = np.array([shard.total, float(shard.parts)])
     await AllReduce(sums)
     return float(sums[0]) or 1.0, int(sums[1])
