@@ -24,7 +24,7 @@ from wpsgd.data.svmlight_blocks import Block, Terms, parse_block, read_blocks
 from wpsgd.data.svmlight_fault import Fault, parse_line
 from wpsgd.errors import DataError
 
-MUTATIONS, MUTATION_SEED = soak.repetitions(200, 10_000), 5
+MUTATIONS, MUTATION_SEED = soak.repetitions(200, 1_000_000), 5
 SEED_TEXT = (
     b"1 qid:4 1:0.5 3:1e-3 # hi\n-1 2:12345678901234567890.5 7:-.5\n"
     b"+1\n\n# c\n2.5 1:1 9:3\r\n0 0:0.1\t5:1E5\n"
