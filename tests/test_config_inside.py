@@ -119,11 +119,6 @@ REFUSED = {
         "threads: only for sequential, simuparallel, wp, average_directly, delay, hybrid, cocoa, admm",
     ),
     "a delay of another strategy": ('name = "wp"\ndelay = 2', "", "delay: only for delay, hybrid"),
-    "a rule that needs plain nodes": (
-        'name = "wp"\nrule = "tail"\nthreads = 2',
-        "",
-        'rule = "tail": only with threads = 1 and without delays inside a node',
-    ),
     "a rule that does not know late decay": (
         f'name = "hybrid"\nrule = "asum"\n{STALE}',
         STEPS_OF_ONE_SIZE.format(0.1),

@@ -17,8 +17,6 @@ from wpsgd.config.inside import DelayKeys, ThreadKeys, widened
 from wpsgd.config.tables import Listed, choice
 from wpsgd.data.shards import RowNumbers, proportional
 from wpsgd.errors import ConfigError
-from wpsgd.learners.node import InNode
-from wpsgd.learners.sgd import SGDLearner
 from wpsgd.reducers import THEORY, Rule, late_wp
 from wpsgd.requests import Program
 from wpsgd.strategies.averaging import Averaging
@@ -106,14 +104,9 @@ class AveragingSettings(EndingSettings, CombiningSettings, ThreadKeys, StrategyS
         """How models are combined."""
         return self.combination_rule
 
-    @model_validator(mode="after")
-    def _plain_nodes_for_what_a_rule_keeps(self) -> AveragingSettings:
-        if self.learner is not SGDLearner and self.inside != InNode():
-            raise ConfigError(f'rule = "{self.rule}": only with threads = 1 and without delays inside a node')
-        return self
-
     def extra_bytes(self, features: int) -> int:
-        return self.combining_bytes(features) + super().extra_bytes(features)
+        helpers = self.threads - 1 if "squares" in self.combination_rule.needs else 0
+        return self.combining_bytes(features) + super().extra_bytes(features) + 8 * features * helpers
 
     def dual_misfit(self, nodes: int | None) -> str:
         if self.wire == "sparse":

@@ -17,6 +17,8 @@ from wpsgd.kernels.compile import kernel
 from wpsgd.kernels.losses import pull_at
 from wpsgd.kernels.sgd import FOLD_BELOW, contraction
 from wpsgd.kernels.sparse import add, ask_for_row, dot, dot_asking
+from wpsgd.kernels.squares import add_squares
+from wpsgd.kernels.tail import DECAY, average_step, gather_tail
 
 # places of a ring's counters: of its oldest pair, of how many there are, and what became of those that left
 FIRST, PENDING, APPLIED, ABANDONED = 0, 1, 2, 3
@@ -43,6 +45,7 @@ def delayed_pass(
     ahead: int,
     rows_ahead: int,
     checked: bool,
+    kept: Any,
 ) -> int:
     """Puts the rows `order` into a ring of (row, pull) pairs, and applies those that leave it.
 
@@ -51,6 +54,7 @@ def delayed_pass(
     carried from call to call
     etas: step sizes of the steps that this call applies, in their order
     checked: whether an update that would carry its row across the hinge's fixed point is abandoned
+    kept: (squares, mean, blend) of kernels/squares.py and kernels/tail.py, empty where nobody asks for them
     weights, intercept_rate, ahead, rows_ahead: as for kernels.sgd.sgd_pass
 
     Returns the rows put in: fewer than given where a margin is not finite.
@@ -85,19 +89,32 @@ def delayed_pass(
             if checked and pull > 0.0 and crosses(w, carry, arrays, leaving, eta, lam):
                 ring[ABANDONED] += 1
             else:
-                step(w, carry, arrays, leaving, pull, eta, lam, intercept_rate)
+                step(w, carry, arrays, leaving, pull, eta, lam, intercept_rate, kept)
                 ring[APPLIED] += 1
     return int(order.size)
 
 
 @kernel
 def step(
-    w: Any, carry: Any, arrays: Any, i: int, pull: float, eta: float, lam: float, intercept_rate: float
+    w: Any,
+    carry: Any,
+    arrays: Any,
+    i: int,
+    pull: float,
+    eta: float,
+    lam: float,
+    intercept_rate: float,
+    kept: Any,
 ) -> None:
     """One step on row i with a given pull, in place: the second half of a turn of kernels.sgd.sgd_pass."""
     indptr, indices, values, labels, weights = arrays
+    squares, mean, blend = kept
+    start, end = indptr[i], indptr[i + 1]
+    c = w.dtype.type(0.0)
     carry[0] *= contraction(eta, lam)
     if carry[0] < FOLD_BELOW:
+        if mean.size > 0:
+            gather_tail(mean, blend, w)
         for j in range(w.size):
             w[j] *= carry[0]
         carry[0] = 1.0
@@ -105,9 +122,14 @@ def step(
         size = eta * pull * labels[i]
         if weights.size > 0:
             size *= weights[i]
+            pull *= weights[i]
         c = w.dtype.type(size / carry[0])
-        add(w, indices, values, indptr[i], indptr[i + 1], c)
+        add(w, indices, values, start, end, c)
         carry[1] += intercept_rate * size
+        if squares.size > 0:
+            add_squares(squares, indices, values, start, end, pull)
+    if mean.size > 0:
+        average_step(mean, blend, w, indices, values, start, end, c, carry[0], carry[1])
 
 
 @kernel
@@ -145,15 +167,18 @@ def stale_decay_pass(
     lam: float,
     loss: int,
     intercept_rate: float,
+    kept: Any,
 ) -> int:
     """Applies the rows `order`, the decay as late as the gradients: all coordinates at every step.
 
     history: float (tau + 1, features + 1), the last models with their intercepts, changed in place
     place: int64 (1,), the row of the newest; the one behind it, in a circle, is the oldest
+    kept: as for `delayed_pass`; the average lies in `mean` alone
 
     Returns the rows applied: fewer than given where a margin is not finite.
     """
     features = history.shape[1] - 1
+    squares, mean, blend = kept
     for k in range(order.size):
         i = order[k]
         start, end = indptr[i], indptr[i + 1]
@@ -167,10 +192,20 @@ def stale_decay_pass(
         eta = etas[k]
         for j in range(features):
             old[j] = now[j] - eta * lam * old[j]
-        size = eta * pull_at(loss, m) * labels[i]
+        pull = pull_at(loss, m)
+        size = eta * pull * labels[i]
         if weights.size > 0:
             size *= weights[i]
+            pull *= weights[i]
         old[features] = now[features] + intercept_rate * size
         if size != 0.0:
             add(old, indices, values, start, end, history.dtype.type(size))
+            if squares.size > 0:
+                add_squares(squares, indices, values, start, end, pull)
+        if mean.size > 0:
+            blend[2] += 1.0
+            rho = (DECAY + 1.0) / (blend[2] + DECAY)
+            for j in range(features):
+                mean[j] += rho * (old[j] - mean[j])
+            blend[3] += rho * (old[features] - blend[3])
     return int(order.size)

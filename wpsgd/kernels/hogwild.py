@@ -14,6 +14,7 @@ from wpsgd.kernels.compile import kernel
 from wpsgd.kernels.losses import pull_at
 from wpsgd.kernels.sgd import FOLD_BELOW, contraction
 from wpsgd.kernels.sparse import add, ask_for_row, dot, dot_asking
+from wpsgd.kernels.squares import add_squares
 
 
 @kernel
@@ -48,11 +49,13 @@ def hogwild_pass(
     intercept_rate: float,
     ahead: int,
     rows_ahead: int,
+    squares: Any,
 ) -> int:
     """Applies every `stride`-th of the rows `order`, from the place `first` on; other threads do the others.
 
     w: float (features,), changed in place by all threads; carry: float64 (2,), of which the threads share the
     intercept, its second entry
+    squares: this thread's own, of kernels/squares.py, or empty where nobody asks for them
     scales: of `scales_ahead` for the rows `order`; weights, intercept_rate, ahead, rows_ahead: as for
     kernels.sgd.sgd_pass
 
@@ -79,6 +82,9 @@ def hogwild_pass(
             step = etas[k] * pull * y
             if weighted:
                 step *= weights[i]
+                pull *= weights[i]
             add(w, indices, values, start, end, w.dtype.type(step / scales[k + 1]))
             carry[1] += intercept_rate * step
+            if squares.size > 0:
+                add_squares(squares, indices, values, start, end, pull)
     return int(order.size)

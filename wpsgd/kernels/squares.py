@@ -57,9 +57,15 @@ def squares_pass(
                 pull *= weights[i]
             c = w.dtype.type(step / scale)
             add(w, indices, values, start, end, c)
-            for j in range(start, end):
-                squares[indices[j]] += (pull * values[j]) ** 2
-            squares[squares.size - 1] += pull * pull
+            add_squares(squares, indices, values, start, end, pull)
             intercept += intercept_rate * step
     carry[0], carry[1] = scale, intercept
     return int(done)
+
+
+@kernel
+def add_squares(squares: Any, indices: Any, values: Any, start: Any, end: Any, pull: float) -> None:
+    """Adds the squared gradient of the row start..end to `squares`; pull: times its sample weight."""
+    for j in range(start, end):
+        squares[indices[j]] += (pull * values[j]) ** 2
+    squares[squares.size - 1] += pull * pull

@@ -42,7 +42,6 @@ def tail_pass(
     The rest as in `sgd_pass`.
     """
     scale, intercept = carry[0], carry[1]
-    a, b, t, averaged = blend[0], blend[1], blend[2], blend[3]
     weighted = weights.size > 0
     done = order.size
     for k in range(order.size):
@@ -56,11 +55,11 @@ def tail_pass(
         eta = etas[k]
         scale *= contraction(eta, lam)
         if scale < FOLD_BELOW:
-            gather_tail(mean, a, b, w)
-            a, b = 1.0, 0.0
+            gather_tail(mean, blend, w)
             for j in range(w.size):
                 w[j] *= scale
             scale = 1.0
+        c = w.dtype.type(0.0)
         pull = pull_at(loss, m)
         if pull > 0.0:
             step = eta * pull * y
@@ -68,24 +67,51 @@ def tail_pass(
                 step *= weights[i]
             c = w.dtype.type(step / scale)
             add(w, indices, values, start, end, c)
-            add(mean, indices, values, start, end, -c * (b / a))  # what the average holds is still wbar_{t-1}
             intercept += intercept_rate * step
-        t += 1.0
-        rho = (DECAY + 1.0) / (t + DECAY)
-        if t > 1.0:
-            a *= 1.0 - rho
-        b = (1.0 - rho) * b + rho * scale
-        averaged = (1.0 - rho) * averaged + rho * intercept
-        if a < SMALLEST or b > LARGEST * scale:
-            gather_tail(mean, a, b, w)
-            a, b = 1.0, 0.0
+        average_step(mean, blend, w, indices, values, start, end, c, scale, intercept)
     carry[0], carry[1] = scale, intercept
-    blend[0], blend[1], blend[2], blend[3] = a, b, t, averaged
     return int(done)
 
 
 @kernel
-def gather_tail(mean: Any, a: float, b: float, w: Any) -> None:
-    """mean <- a mean + b w, in place."""
+def average_step(
+    mean: Any,
+    blend: Any,
+    w: Any,
+    indices: Any,
+    values: Any,
+    start: Any,
+    end: Any,
+    c: Any,
+    scale: float,
+    intercept: float,
+) -> None:
+    """Takes the iterate scale x w into the average, in place; c times the row start..end was added to w."""
+    a, b, t = blend[0], blend[1], blend[2] + 1.0
+    if c != 0.0:
+        add(mean, indices, values, start, end, -c * (b / a))  # what the average holds is still wbar_{t-1}
+    rho = (DECAY + 1.0) / (t + DECAY)
+    if t > 1.0:
+        blend[0] = a * (1.0 - rho)
+    blend[1] = (1.0 - rho) * b + rho * scale
+    blend[2] = t
+    blend[3] = (1.0 - rho) * blend[3] + rho * intercept
+    if blend[0] < SMALLEST or blend[1] > LARGEST * scale:
+        gather_tail(mean, blend, w)
+
+
+@kernel
+def gather_tail(mean: Any, blend: Any, w: Any) -> None:
+    """Gathers the two vectors that an average is held as into `mean`, in place."""
+    a, b = blend[0], blend[1]
     for j in range(mean.size):
         mean[j] = a * mean[j] + b * w[j]
+    blend[0], blend[1] = 1.0, 0.0
+
+
+def share_left(before: int, after: int) -> float:
+    """What is left of wbar_before in wbar_after: the product of 1 - rho_t over t = before + 1 .. after."""
+    share = 1.0
+    for step in range(int(DECAY) + 1):
+        share *= (before + step) / (after + step)
+    return share

@@ -97,6 +97,7 @@ class DelayLearner(SGDLearner):
                 self._ahead,
                 self._rows_ahead,
                 self.range_check,
+                self._kept,
             )
         )
 
@@ -131,7 +132,7 @@ class StaleDecayLearner(SGDLearner):
     def _pass(self, order: NDArray[np.int64]) -> int:
         step = self.objective.step
         etas = step.etas(self.steps, len(order))
-        settings = (step.alpha, self._loss, self._rate)
+        settings = (step.alpha, self._loss, self._rate, self._kept)
         return int(stale_decay_pass(self._history, self._place, *self._arrays, order, etas, *settings))
 
     def contribution(self) -> FloatArray:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from wpsgd.data.rows import FloatArray
 from wpsgd.kernels.squares import squares_pass
 from wpsgd.kernels.tail import gather_tail, tail_pass
-from wpsgd.learners.sgd import SGDLearner
+from wpsgd.learners.sgd import NOTHING, SGDLearner
 from wpsgd.reducers import Rule
 
 NOTHING_YET = (1.0, 0.0, 0.0, 0.0)
@@ -26,34 +26,38 @@ class KeepsSquares(Protocol):
 
 
 @dataclass(eq=False)
-class TailLearner(SGDLearner):
+class KeepsAverage(SGDLearner):
     """Contributes the polynomial-decay average of its iterates since the last commit, for the rule `tail`."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self._mean = np.zeros(self.shard.features)
         self._blend = np.array(NOTHING_YET)
+        self._kept = (NOTHING, self._mean, self._blend)
 
     def contribution(self) -> FloatArray:
         if self._blend[2] == 0.0:
             return super().contribution()
-        a, b, _, intercept = self._blend
-        features = self.shard.features
-        model = self._mean.copy()
-        gather_tail(model, a, b, self.weights[:features])
+        features, model = self.shard.features, self._mean.copy()
+        gather_tail(model, self._blend.copy(), self.weights[:features])
         self._spare[:features] = model
         if self.objective.intercept:
-            self._spare[features] = intercept
+            self._spare[features] = self._blend[3]
         return self._spare
 
     def warm_up(self) -> None:
         super().warm_up()
-        gather_tail(self._mean, 1.0, 0.0, self.weights[: self.shard.features])
+        gather_tail(self._mean[:0], np.array(NOTHING_YET), self.weights[:0])
 
     def commit(self, model: FloatArray, steps: int) -> None:
         super().commit(model, steps)
         self._mean[:] = 0.0
         self._blend[:] = NOTHING_YET
+
+
+@dataclass(eq=False)
+class TailLearner(KeepsAverage):
+    """Of one thread whose gradients are fresh."""
 
     def _pass(self, order: NDArray[np.int64]) -> int:
         step, vector = self.objective.step, self.weights[: self.shard.features]
@@ -63,12 +67,13 @@ class TailLearner(SGDLearner):
 
 
 @dataclass(eq=False)
-class SquaresLearner(SGDLearner):
+class AddsSquares(SGDLearner):
     """Adds up the squared gradients of its rows since the last commit, for the rule `diagonal`."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self._squares = np.zeros(self.shard.features + 1)
+        self._kept = (self._squares, NOTHING, NOTHING)
 
     def squares(self) -> NDArray[np.float64]:
         """Squared gradients since the last commit, float64 of the shape of the weights."""
@@ -77,6 +82,11 @@ class SquaresLearner(SGDLearner):
     def commit(self, model: FloatArray, steps: int) -> None:
         super().commit(model, steps)
         self._squares[:] = 0.0
+
+
+@dataclass(eq=False)
+class SquaresLearner(AddsSquares):
+    """Of one thread whose gradients are fresh."""
 
     def _pass(self, order: NDArray[np.int64]) -> int:
         step, vector = self.objective.step, self.weights[: self.shard.features]
@@ -94,7 +104,7 @@ def learner_for(rule: Rule) -> type[SGDLearner]:
 
 def unfit(rule: Rule, learner: object) -> str:
     """What the rule needs and the learner does not keep, else an empty string."""
-    if "average" in rule.needs and not isinstance(learner, TailLearner):
+    if "average" in rule.needs and not isinstance(learner, KeepsAverage):
         return "a learner that averages its iterates: make_learner(..., kind=TailLearner)"
     if "squares" in rule.needs and not isinstance(learner, KeepsSquares):
         return "a learner that adds up squared gradients: make_learner(..., kind=SquaresLearner)"

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from wpsgd.data.rows import Rows
 from wpsgd.errors import ConfigError
 from wpsgd.learners.delay import DelayLearner, StaleDecayLearner
+from wpsgd.learners.late_keeping import KEEPING
 from wpsgd.learners.row_order import RowOrder
 from wpsgd.learners.sgd import Objective, SGDLearner, make_learner
 from wpsgd.learners.threaded import ThreadedLearner
@@ -31,6 +33,15 @@ class InNode:
         return self.delay + 1 if self.stale_decay else 0
 
 
+def _late(inside: InNode) -> tuple[type[SGDLearner], dict[str, Any]]:
+    """The kind of learner that does this, and its keys."""
+    if inside.stale_decay:
+        return StaleDecayLearner, {"delay": inside.delay}
+    if inside.threads > 1:
+        return ThreadedLearner, {"threads": inside.threads}
+    return DelayLearner, {"delay": inside.delay, "range_check": inside.range_check}
+
+
 def make_node_learner(
     shard: Rows,
     objective: Objective,
@@ -44,17 +55,14 @@ def make_node_learner(
 ) -> SGDLearner:
     """The learner of one node. Raises ConfigError for an unfit w0, and for AdaGrad with delays or threads.
 
-    kind: of a plain learner (see learners/keeping.py)
+    kind: of a plain learner (see learners/keeping.py); others that keep as much take its place
     """
     if inside != InNode() and objective.step.schedule == "adagrad":
         raise ConfigError(
             f"rank {rank}: adagrad has a step size for each coordinate: not with delays or threads in a node"
         )
-    order = RowOrder(len(shard), seed, rank, shuffle, block)
-    if inside.stale_decay:
-        return StaleDecayLearner(shard, objective, order, delay=inside.delay)
-    if inside.delay or inside.range_check:
-        return DelayLearner(shard, objective, order, delay=inside.delay, range_check=inside.range_check)
-    if inside.threads > 1:
-        return ThreadedLearner(shard, objective, order, threads=inside.threads)
+    if inside != InNode():
+        late, keys = _late(inside)
+        order = RowOrder(len(shard), seed, rank, shuffle, block)
+        return KEEPING.get((late, kind), late)(shard, objective, order, **keys)
     return make_learner(shard, objective, seed=seed, rank=rank, shuffle=shuffle, block=block, kind=kind)

@@ -24,6 +24,7 @@ from wpsgd.learners.row_order import RowOrder
 INTERCEPT_RATE = 0.01
 ROWS_AHEAD = 8  # rows before its turn that a row itself is asked for
 BLOCK = 64  # rows that stay together in the order of an epoch, where a user does not say
+NOTHING = np.empty(0)
 
 
 class Learner(Protocol):
@@ -103,6 +104,8 @@ class SGDLearner:
         # in stretches, the processor sees by itself what comes next
         scattered = self.order.shuffle and (self._ahead > 0 or self.order.block == 1)
         self._rows_ahead = ROWS_AHEAD if scattered else 0
+        # (squares, mean, blend) that a rule asks for, as kernels take them (learners/keeping.py)
+        self._kept = (NOTHING, NOTHING, NOTHING)
 
     @property
     def rows(self) -> int:

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from wpsgd.kernels.hogwild import hogwild_pass, scales_ahead
 from wpsgd.learners.crew import Crew
-from wpsgd.learners.sgd import SGDLearner
+from wpsgd.learners.sgd import NOTHING, SGDLearner
 
-MEETING = 1 << 14  # rows after which threads meet at the latest
+MEETING = 1 << 14
 
 
 @dataclass(eq=False)
@@ -39,7 +39,7 @@ class ThreadedLearner(SGDLearner):
         step = self.objective.step
         for order in self.order.take(rows):
             while len(order) > 0:
-                count = min(len(order), MEETING)
+                count = min(len(order), self._until_meeting)
                 etas, scales = step.etas(self.steps, count), np.empty(count + 1)
                 together = scales_ahead(self._carry[0], etas, step.alpha, scales)
                 # a row that multiplies the scale into the weights is alone: nobody must read them meanwhile
@@ -48,7 +48,20 @@ class ThreadedLearner(SGDLearner):
                 self.steps += done
                 if done < len(piece):
                     self._diverged(self.steps + 1)
+                self._met(done)
                 order = order[len(piece) :]
+
+    @property
+    def _until_meeting(self) -> int:
+        """Rows after which threads meet at the latest."""
+        return MEETING
+
+    def _met(self, rows: int) -> None:
+        """Called where nobody is at work, with the rows that were applied since it was called before."""
+
+    def _squares_of(self, thread: int) -> NDArray[np.float64]:
+        """Where a thread adds up its squared gradients; empty where nobody asks for them."""
+        return NOTHING
 
     def _side_by_side(
         self, order: NDArray[np.int64], etas: NDArray[np.float64], scales: NDArray[np.float64]
@@ -57,6 +70,7 @@ class ThreadedLearner(SGDLearner):
         shared = (self.weights[: self.shard.features], self._carry, *self._arrays, order, etas, scales)
         settings = (self.threads, self._loss, self._rate, self._ahead, self._rows_ahead)
         shares = range(self.threads)
-        done = self._crew.run([partial(hogwild_pass, *shared, share, *settings) for share in shares])
+        work = [partial(hogwild_pass, *shared, share, *settings, self._squares_of(share)) for share in shares]
+        done = self._crew.run(work)
         self._carry[0] = scales[len(order)]
         return int(min(done))
