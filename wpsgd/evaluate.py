@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,11 +16,20 @@ from wpsgd.kernels.losses import LOSSES
 
 
 class Score(NamedTuple):
-    """F(w) on training rows; on test rows, and the share of them classed right, None where there are none."""
+    """F(w) on training rows; on test rows, and the share of them classed right, None where there are none.
+
+    each: of several models side by side the score of each, and the others are means of theirs
+    """
 
     objective: float
     test_objective: float | None
     accuracy: float | None
+    each: tuple[Score, ...] = ()
+
+    def fields(self) -> dict[str, Any]:
+        """As a trace has them."""
+        own = {name: value for name, value in self._asdict().items() if name != "each"}
+        return {**own, "each": [one.fields() for one in self.each]} if self.each else own
 
 
 def margins_of(weights: FloatArray, rows: Rows) -> NDArray[np.float64]:

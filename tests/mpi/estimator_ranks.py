@@ -18,6 +18,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from wpsgd import WPSGDClassifier
 from wpsgd.data.synthetic import problem
+from wpsgd.estimator import fitting
 from wpsgd.runtimes.mpi import MPI
 from wpsgd.runtimes.mpi.runtime import _LIVING
 
@@ -115,6 +116,28 @@ def fits_end_together() -> None:
         WPSGDClassifier(early_stopping=True, **keys).fit(np.eye(3), [0, 1, 0])
 
 
+def classes_that_share_passes_are_those_one_by_one() -> None:
+    X, y = whole(3000)
+    y = np.where(np.asarray(X[:, 3].todense()).ravel() > 0.0, "third", y)
+    X, y = mine(X, y)
+    keys: dict[str, Any] = {"strategy": "simuparallel", "tol": 0.01, "random_state": 0, "runtime": RUNTIME}
+    together = WPSGDClassifier(**keys).fit(X, y)
+    same_everywhere(together)
+    shares_passes, fitting.shares_passes = fitting.shares_passes, lambda *_: False
+    alone = WPSGDClassifier(**keys).fit(X, y)
+    fitting.shares_passes = shares_passes
+    assert np.array_equal(together.coef_, alone.coef_)
+    assert together.n_iter_ == alone.n_iter_
+    if RANK == 0:
+        looks = [event["class"] for event in together.trace_ if event["kind"] == "look"]
+        assert len({looks.count(label) for label in set(looks)}) > 1  # some left before the others
+        assert any(event.get("classes") == ["no", "third", "yes"] for event in together.trace_)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        WPSGDClassifier(runtime=RUNTIME, max_seconds=1e-6 * (1 + RANK)).fit(X, y)
+    assert [one.category for one in caught] == [ConvergenceWarning]
+
+
 def what_one_rank_gets_wrong_all_ranks_raise() -> None:
     X, y = whole(600)
     X, y = mine(X, y)
@@ -153,6 +176,7 @@ if __name__ == "__main__":
     many_rows_are_trained_on_where_they_are()
     probabilities_are_agreed_upon()
     fits_end_together()
+    classes_that_share_passes_are_those_one_by_one()
     what_one_rank_gets_wrong_all_ranks_raise()
     the_runtime_survives_clone_copy_and_pickle()
     (Path(sys.argv[1]) / f"rank-{RANK}").touch()

@@ -13,6 +13,7 @@ from wpsgd.config.inside import NodeKeys
 from wpsgd.config.tables import ModelSettings
 from wpsgd.data.shards import RowNumbers, shard
 from wpsgd.errors import ConfigError
+from wpsgd.learners.node import InNode
 from wpsgd.learners.sgd import SGDLearner
 from wpsgd.requests import Program
 from wpsgd.strategies.patterns import Looks
@@ -87,6 +88,12 @@ class StrategySettings(NodeKeys):
     def ascends_shards(self) -> bool:
         """Whether its nodes' learners are of the kind ShardDual, whatever [model] solver says."""
         return False
+
+    @property
+    def goes_classwise(self) -> bool:
+        """Whether it does to several models in one vector what it would do to each of them alone."""
+        plain = self.inside == InNode() and self.learner is SGDLearner
+        return plain and not self.judges_models and not self.ascends_shards
 
     def misfit(self, ranks: int) -> str:
         """What the entry has that is not for so many ranks, else an empty string."""

@@ -104,6 +104,11 @@ class AveragingSettings(EndingSettings, CombiningSettings, ThreadKeys, StrategyS
         """How models are combined."""
         return self.combination_rule
 
+    @property
+    def goes_classwise(self) -> bool:
+        by_counts = "moments" not in self.combination_rule.needs
+        return super().goes_classwise and by_counts and self.wire != "sparse"
+
     def extra_bytes(self, features: int) -> int:
         helpers = self.threads - 1 if "squares" in self.combination_rule.needs else 0
         return self.combining_bytes(features) + super().extra_bytes(features) + 8 * features * helpers

@@ -116,9 +116,13 @@ def _trace(estimator: Any, solved: list[Solved]) -> list[dict[str, Any]]:
     if len(solved) == 1:
         return solved[0].trace
     labels = [label.item() if hasattr(label, "item") else label for label in estimator.classes_]
-    return [
-        {**event, "class": label} for label, one in zip(labels, solved, strict=True) for event in one.trace
-    ]
+
+    def told(event: dict[str, Any], label: Any) -> dict[str, Any]:
+        if "classes" in event:  # of a block of classes, which share it
+            return {**event, "classes": [labels[number] for number in event["classes"]]}
+        return {**event, "class": label}
+
+    return [told(event, label) for label, one in zip(labels, solved, strict=True) for event in one.trace]
 
 
 def _reusable(estimator: Any, solved: list[Solved]) -> bool:

@@ -7,29 +7,28 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from math import ceil, inf
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from joblib import Parallel, delayed, effective_n_jobs
 from numpy.typing import NDArray
-from scipy import sparse
-from sklearn import get_config
 from sklearn.utils import check_random_state
 from threadpoolctl import threadpool_limits
 
-from wpsgd.data.rows import FloatArray, Rows
+from wpsgd.data.rows import FloatArray
 from wpsgd.errors import DataError
 from wpsgd.estimator import dual
 from wpsgd.estimator.choices import runtime_for, settings_for, solver_for, strategy_keys, worker_count
+from wpsgd.estimator.classes import Together, blocks_of, bytes_of_class, fitting_in, shares_passes
 from wpsgd.estimator.inputs import Inputs, labelled, read
-from wpsgd.estimator.joining import Share, Whole, agreed, join, several, share_of
+from wpsgd.estimator.joining import Share, Whole, agreed, join, joined, several, share_of
 from wpsgd.estimator.last import Last, check_continued
 from wpsgd.estimator.platt import platt
 from wpsgd.estimator.sgd import Limits, Trainer
 from wpsgd.estimator.solved import Solved
 from wpsgd.estimator.unmet import unmet_by, warn
 
-Positive = NDArray[np.bool_]
+T = TypeVar("T")
 SEEDS = 2**31 - 1
 NO_WEIGHT = 1e-30  # rows of less, where the mean is 1, have no say in any digit: they are no rows
 
@@ -164,6 +163,10 @@ class _Fitting:
         weights = self.weights(trained)
         trainer = self._trainer(trained, validation, workers)
         held_out = None if validation is None else self.weights(validation)
+        if len(self.problems) > 1 and shares_passes(trainer, self.whole):
+            judged = None if validation is None else (self.class_numbers(validation), held_out)
+            together = Together(trainer, self.class_numbers(trained), weights, judged)
+            return self._in_blocks(together, start)
 
         def one(number: int, label: Any) -> Solved:
             judged = None if validation is None else (validation.targets == label, held_out)
@@ -175,6 +178,37 @@ class _Fitting:
             return [job() for job in jobs]  # ranks meet in the same order
         _ = trainer.shards
         return self._each(jobs, 32 * trainer.rows.features * workers)
+
+    def _in_blocks(self, together: Together, start: FloatArray | None) -> list[Solved]:
+        """All classes in blocks that share each pass; how they are cut changes no bit of the models."""
+        trainer, runtime, tells = (
+            together.trainer,
+            self.estimator.runtime,
+            [*map(self._tell_of, self.problems)],
+        )
+        bytes_each = bytes_of_class(trainer)
+
+        def one(block: range) -> list[Solved]:
+            begin = None if start is None else start[block.start : block.stop]
+            return together.train(block, tells[block.start : block.stop], begin)
+
+        if several(runtime):  # ranks meet in the same order, in blocks of one size
+            mine = blocks_of(len(self.problems), bytes_each, 1)
+            blocks = max(runtime.gathered(lambda: mine), key=len)
+            parts = [one(block) for block in blocks]
+        else:
+            _ = trainer.shards
+            blocks = blocks_of(len(self.problems), bytes_each, self.estimator.n_jobs)
+            parts = self._each([partial(one, block) for block in blocks], bytes_each * len(blocks[0]))
+        return [solved for part in parts for solved in part]
+
+    def _tell_of(self, label: Any) -> Callable[[str], None] | None:
+        tell = self.tell
+        return None if tell is None else lambda line: tell(f"class {label}, {line}")
+
+    def class_numbers(self, inputs: Inputs) -> NDArray[np.int32]:
+        """Of each row."""
+        return np.searchsorted(self.whole.classes, inputs.targets).astype(np.int32)
 
     def calibrated(self, judged: Inputs, solved: list[Solved]) -> NDArray[np.float64]:
         """(a, b) of each model, from decision values of rows that it was not trained on."""
@@ -244,10 +278,9 @@ class _Fitting:
             return weights
         return np.asarray(weights * of_class[np.searchsorted(self.whole.classes, inputs.targets)] / mean)
 
-    def _each(self, jobs: Sequence[Callable[[], Solved]], bytes_each: int) -> list[Solved]:
+    def _each(self, jobs: Sequence[Callable[[], T]], bytes_each: int) -> list[T]:
         """Problems side by side, as many as `n_jobs` says and scikit-learn's working_memory holds."""
-        fits_in = max(1, int(get_config()["working_memory"] * 2**20) // max(1, bytes_each))
-        together = min(effective_n_jobs(self.estimator.n_jobs), fits_in, len(jobs))
+        together = min(effective_n_jobs(self.estimator.n_jobs), fitting_in(bytes_each), len(jobs))
         # classes are what runs side by side; and with the number of threads the bits of a BLAS would change
         with threadpool_limits(1, user_api="blas"):
             return list(Parallel(n_jobs=together, backend="threading")(delayed(job)() for job in jobs))
@@ -261,15 +294,3 @@ def held_out(targets: NDArray[Any], fraction: float, seed: int) -> NDArray[np.bo
         count = min(round(fraction * len(members)), len(members) - 1)
         mask[rng.permutation(members)[:count]] = True
     return mask
-
-
-def joined(parts: list[Inputs], whole: Whole) -> Inputs:
-    """The rows of all processes as one process's."""
-    held = [part for part in parts if len(part)]
-    rows: list[Rows] = [part.rows(whole.features, None) for part in held]
-    matrix = sparse.vstack([one.to_scipy() for one in rows], format="csr").astype(whole.dtype)
-    weighted = any(part.weights is not None for part in held)
-    weights = [np.ones(len(part)) if part.weights is None else part.weights for part in held]
-    return Inputs(
-        matrix, np.concatenate([part.targets for part in held]), np.concatenate(weights) if weighted else None
-    )

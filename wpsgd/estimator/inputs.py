@@ -84,11 +84,16 @@ def labelled(rows: Rows, positive: NDArray[np.bool_], weights: NDArray[np.float6
 
     Raises DataError where these are out of the range of the values.
     """
+    labels = np.where(positive, 1.0, -1.0).astype(rows.values.dtype)
+    return replace(weighted(rows, weights), labels=labels)
+
+
+def weighted(rows: Rows, weights: NDArray[np.float64] | None) -> Rows:
+    """The same entries with sample weights. Raises DataError where the values' type cannot hold them."""
     kind = rows.values.dtype
     if weights is not None and weights.max(initial=0.0) > float(np.finfo(kind).max):
         raise DataError(f"sample_weight: {weights.max():.3g} is out of the range of {kind}: scale it")
-    labels = np.where(positive, 1.0, -1.0).astype(kind)
-    return replace(rows, labels=labels, weights=None if weights is None else weights.astype(kind))
+    return replace(rows, weights=None if weights is None else weights.astype(kind))
 
 
 def _sparse(matrix: Any) -> Any:

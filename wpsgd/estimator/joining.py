@@ -8,8 +8,10 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 from sklearn.utils.class_weight import compute_class_weight
 
+from wpsgd.data.rows import Rows
 from wpsgd.errors import DataError, WPSGDError
 from wpsgd.estimator.inputs import Inputs
 from wpsgd.runtimes.job import Runtime
@@ -125,3 +127,15 @@ def agreed(runtime: Runtime | None, phase: Callable[[], T]) -> list[T]:
 def several(runtime: Runtime | None) -> bool:
     """Whether each rank is a process with rows of its own."""
     return runtime is not None and runtime.name == "mpi"
+
+
+def joined(parts: list[Inputs], whole: Whole) -> Inputs:
+    """The rows of all processes as one process's."""
+    held = [part for part in parts if len(part)]
+    rows: list[Rows] = [part.rows(whole.features, None) for part in held]
+    matrix = sparse.vstack([one.to_scipy() for one in rows], format="csr").astype(whole.dtype)
+    weighted = any(part.weights is not None for part in held)
+    weights = [np.ones(len(part)) if part.weights is None else part.weights for part in held]
+    return Inputs(
+        matrix, np.concatenate([part.targets for part in held]), np.concatenate(weights) if weighted else None
+    )

@@ -92,15 +92,13 @@ class Trainer:
         weights: sample weights of mean 1, or None; judged: the same two of the validation rows
         start: initial weights; tell: gets a line for each look
         """
-        watch = Stopper(
-            self.limits.tol, self.limits.patience, self.validation is not None, self.limits.deadline, tell
-        )
+        watch = self.stopper(tell)
         objective = self.settings.objective()
         if start is not None:
             objective = replace(objective, w0=start)
         held = [self._labelled(rank, positive, weights) for rank in range(len(self.shards))]
         job = Job(
-            self._program(),
+            self.program(),
             lambda rank: self._learner(rank, held[rank], objective),
             lambda rank: self._scorer(rank, held[rank], judged),
             keeper=watch,
@@ -114,18 +112,21 @@ class Trainer:
         unmet = "max_seconds" if watch.late and not finished else ""
         if finished and self.limits.tol is not None and not watch.settled:
             unmet = "max_iter"
-        epochs = state.round * self._period / max(1, self._pass)
-        return Solved(np.array(outcome.model), epochs, outcome.events, unmet, _next_epoch(state.own))
+        epochs = self.epochs(state.round)
+        return Solved(np.array(outcome.model), epochs, outcome.events, unmet, next_epoch(state.own))
 
-    @property
-    def _pass(self) -> int:
-        return max(len(numbers) for numbers in self.numbers)
+    def stopper(self, tell: Any = None) -> Stopper:
+        """What ends the run of one problem."""
+        limits = self.limits
+        return Stopper(limits.tol, limits.patience, self.validation is not None, limits.deadline, tell)
 
-    @property
-    def _period(self) -> int:
-        return self.strategy.rows_of_round([len(numbers) for numbers in self.numbers])
+    def epochs(self, rounds: int) -> float:
+        """Passes over the largest shard in so many rounds."""
+        sizes = [len(numbers) for numbers in self.numbers]
+        return rounds * self.strategy.rows_of_round(sizes) / max(1, *sizes)
 
-    def _program(self) -> Any:
+    def program(self) -> Any:
+        """What every node runs."""
         sizes = [len(numbers) for numbers in self.numbers]
         alone = self.strategy.name in ONE_NODE  # its pass is one over all rows, whatever ranks look on
         return self.strategy.program(sizes, self.settings, 1 if alone else self.runtime.ranks)
@@ -137,11 +138,15 @@ class Trainer:
         numbers = self.numbers[rank]
         return labelled(self.shards[rank], positive[numbers], None if weights is None else weights[numbers])
 
-    def _learner(self, rank: int, held: Rows, objective: Objective) -> Learner:
+    def order(self, rank: int) -> dict[str, Any]:
+        """What the order of a rank's rows depends on."""
         model = self.settings.model
         dealt = self.counts is None and self.runtime.ranks > 1 and self.strategy.name not in ONE_NODE
         block = model.block if dealt else 1  # neighbours are a random sample where rows were dealt at random
-        order: dict[str, Any] = {"seed": self.seed, "rank": rank, "shuffle": model.shuffle, "block": block}
+        return {"seed": self.seed, "rank": rank, "shuffle": model.shuffle, "block": block}
+
+    def _learner(self, rank: int, held: Rows, objective: Objective) -> Learner:
+        order = self.order(rank)
         if self.strategy.ascends_shards:
             return ShardDual(held, objective, **order, threads=self.strategy.inside.threads)
         inside = self.strategy.inside
@@ -150,14 +155,22 @@ class Trainer:
     def _scorer(self, rank: int, held: Rows, judged: tuple[Mask, Weights] | None) -> Scorer | None:
         if self.settings.report.looks == 0:
             return None
-        train = spread(held, WATCHED // self.runtime.ranks + 1)
+        train = held.held(self.watched(len(held)))
         tested = None
         if self.validation is not None and judged is not None:
-            tested = labelled(self.validation, *judged)
-            if self.counts is None:
-                ranks = self.runtime.ranks
-                tested = tested[rank * len(tested) // ranks : (rank + 1) * len(tested) // ranks]
+            tested = labelled(self.validation, *judged)[self.judged_by(rank)]
         return Scorer(train, tested, self.settings.model.loss, self.settings.model.alpha)
+
+    def watched(self, rows: int) -> NDArray[np.int64]:
+        """The numbers of those of a rank's rows on which the objective is watched."""
+        return spread(rows, WATCHED // self.runtime.ranks + 1)
+
+    def judged_by(self, rank: int) -> slice:
+        """The validation rows that a rank scores: under MPI those of its own process."""
+        rows, ranks = 0 if self.validation is None else len(self.validation), self.runtime.ranks
+        if self.counts is not None:
+            return slice(0, rows)
+        return slice(rank * rows // ranks, (rank + 1) * rows // ranks)
 
     def _sample(self, held: Sequence[Rows]) -> Sample | None:
         if not self.strategy.judges_models:
@@ -168,14 +181,12 @@ class Trainer:
                 " rows that all ranks hold: not where each rank passes its own"
             )
         rows = max(held, key=len)
-        return Sample(spread(rows, SIZE), self.settings.model.loss, self.settings.model.alpha)
+        return Sample(rows.held(spread(len(rows), SIZE)), self.settings.model.loss, self.settings.model.alpha)
 
 
-def spread(rows: Rows, most: int) -> Rows:
-    """At most so many of the rows, evenly spread."""
-    if len(rows) <= most:
-        return rows
-    return rows.take(np.linspace(0, len(rows) - 1, most).astype(np.int64))
+def spread(rows: int, most: int) -> NDArray[np.int64]:
+    """The numbers of at most so many of the rows, evenly spread."""
+    return np.linspace(0, rows - 1, most).astype(np.int64) if rows > most else np.arange(rows)
 
 
 def one_pass(
@@ -188,10 +199,10 @@ def one_pass(
         worker.restore(start, learner)
     worker.advance(len(rows))
     worker.commit(worker.contribution(), worker.steps)
-    return Solved(worker.weights, 1.0, [], learner=_next_epoch(worker.state()))
+    return Solved(worker.weights, 1.0, [], learner=next_epoch(worker.state()))
 
 
-def _next_epoch(own: Mapping[str, Any]) -> dict[str, Any]:
+def next_epoch(own: Mapping[str, Any]) -> dict[str, Any]:
     """A learner's place at the start of the epoch after this one: other rows may be next."""
     kept = {name: own[name] for name in ("steps", "squares", "intercept_squares") if name in own}
     return {**kept, "epoch": int(own.get("epoch", -1)) + 1, "cursor": 0}

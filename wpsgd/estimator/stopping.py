@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from math import inf
 
 from wpsgd.checkpoint import Keeper
+from wpsgd.requests import State
 from wpsgd.trace import Event
 
 
@@ -48,3 +49,42 @@ class Stopper(Keeper):
     def wants_stop(self) -> bool:
         self.late = time.perf_counter() >= self.deadline
         return self.settled or self.late
+
+
+@dataclass(eq=False)
+class Stoppers(Keeper):
+    """Watches a run of several models by a `Stopper` each, and stops it once any of them wants to.
+
+    looks: of each model, as its own run would have told them
+    states: by rank, kept in memory where the run stops, for the others to go on from
+    """
+
+    each: Sequence[Stopper]
+    looks: Sequence[list[Event]]
+    states: dict[int, State] = field(default_factory=dict)
+
+    @property
+    def settled(self) -> list[bool]:
+        """Which models have met their tolerance."""
+        return [stopper.settled for stopper in self.each]
+
+    @property
+    def late(self) -> bool:
+        """Whether time was up at the last boundary."""
+        return any(stopper.late for stopper in self.each)
+
+    def observe(self, event: Event) -> None:
+        """Takes note of an event of the first rank."""
+        if event["kind"] != "look":
+            return
+        common = {name: value for name, value in event.items() if name != "each"}
+        for stopper, looks, score in zip(self.each, self.looks, event["each"], strict=True):
+            looks.append(common | score)
+            stopper.observe(looks[-1])
+
+    def wants_stop(self) -> bool:
+        return any(stopper.wants_stop() for stopper in self.each)
+
+    def save(self, rank: int, state: State, first: bool) -> dict[str, str]:
+        self.states[rank] = state
+        return {}

@@ -91,7 +91,7 @@ class SGDLearner:
     weights: FloatArray = field(init=False)
 
     def __post_init__(self) -> None:
-        self.weights = self.objective.start(self.shard.features, self.shard.values.dtype)
+        self.weights = self.objective.start(self.coordinates, self.shard.values.dtype)
         self._spare = np.empty_like(self.weights)
         self._gradient: FloatArray | None = None
         self._gradient_rows = 0.0
@@ -111,6 +111,11 @@ class SGDLearner:
     def rows(self) -> int:
         """Rows of the shard."""
         return len(self.shard)
+
+    @property
+    def coordinates(self) -> int:
+        """Weights without an unregularised intercept's."""
+        return self.shard.features
 
     @property
     def scale(self) -> float:
@@ -142,7 +147,7 @@ class SGDLearner:
     def contribution(self) -> FloatArray:
         """This node's model in a buffer of its own, for a reduction to overwrite."""
         scale, intercept = self._carry
-        features = self.shard.features
+        features = self.coordinates
         np.multiply(self.weights[:features], scale, out=self._spare[:features])
         if self.objective.intercept:
             self._spare[features] = intercept
@@ -179,7 +184,7 @@ class SGDLearner:
     def descend(self, summed: FloatArray) -> None:
         """w <- (1 - eta lambda) w - eta mean gradient, from the `gradient()` of all nodes added up."""
         eta = float(self.objective.step.etas(self.steps, 1)[0])
-        features, rows = self.shard.features, float(summed[-1])
+        features, rows = self.coordinates, float(summed[-1])
         vector = self.weights[:features]
         vector *= contraction(eta, self.objective.step.alpha)
         if rows > 0.0:
@@ -231,7 +236,7 @@ class SGDLearner:
 
     def _gradient_buffer(self) -> FloatArray:
         if self._gradient is None:
-            self._gradient = np.zeros(self.shard.features + 2)
+            self._gradient = np.zeros(self.coordinates + 2)
         return self._gradient
 
     def _intercept_of(self, weights: FloatArray) -> float:
@@ -255,7 +260,7 @@ class AdaGradLearner(SGDLearner):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._squares = np.zeros(self.shard.features)
+        self._squares = np.zeros(self.coordinates)
         self._touched = np.zeros(self.shard.features, dtype=np.int64)
         self._carry[0] = 0.0  # the intercept's accumulated squares: these weights have no scale
 
@@ -281,9 +286,7 @@ class AdaGradLearner(SGDLearner):
         self._spare[:] = self.weights
         if self.objective.intercept:
             self._spare[-1] = self._carry[1]
-        step = self.objective.step
-        vector = self._spare[: self.shard.features]
-        settle(vector, self._squares, self._touched.copy(), self.steps, step.eta0, step.alpha)
+        self._settle(self._spare[: self.coordinates], self._touched.copy())
         return self._spare
 
     def commit(self, model: FloatArray, steps: int) -> None:
@@ -303,6 +306,10 @@ class AdaGradLearner(SGDLearner):
         super().restore(weights, state)
         self._squares[:] = state["squares"]
         self._carry[0] = float(state["intercept_squares"])
+
+    def _settle(self, vector: FloatArray, touched: NDArray[np.int64]) -> None:
+        step = self.objective.step
+        settle(vector, self._squares, touched, self.steps, step.eta0, step.alpha)
 
 
 def make_learner(

@@ -157,5 +157,5 @@ async def scored(
     for square, part, (length, best) in zip(squares, sums, found, strict=True):
         score = scorer.score(float(square), part)
         told = {"line_search_factor": length, "objective_after_line_search": min(best, score.objective)}
-        answers.append({**score._asdict(), **told})
+        answers.append({**score.fields(), **told})
     return answers

@@ -183,7 +183,7 @@ async def look(node: Node, model: Vector, round: float, rows: int, **found: floa
     await AllReduce(sums)
     if node.rank == node.ranks[0]:
         score = node.scorer.total(model, sums)
-        node.report("look", round=round, rows=rows, seconds=float(seconds[0]), **score._asdict(), **found)
+        node.report("look", round=round, rows=rows, seconds=float(seconds[0]), **score.fields(), **found)
 
 
 def capture(node: Node, round: int, kept: Mapping[str, Value] = NOTHING) -> State:

@@ -1,0 +1,166 @@
+"""Classes trained in blocks that share each pass against classes trained one by one."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import sparse
+from sklearn import config_context
+from sklearn.datasets import load_digits
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.preprocessing import normalize
+
+from wpsgd import WPSGDClassifier
+from wpsgd.errors import Diverged
+from wpsgd.estimator import classes, fitting
+from wpsgd.runtimes.costs import Cluster, RowCost
+from wpsgd.runtimes.simulated import Simulated
+
+X, Y = load_digits(return_X_y=True)
+X = sparse.csr_matrix(normalize(X))
+LABELS = np.array(list("abcdefghij"))[Y]
+
+
+def fitted(**keys: Any) -> WPSGDClassifier:
+    about: dict[str, Any] = {"solver": "sgd", "random_state": 4, "max_iter": 25, **keys}
+    weights = about.pop("sample_weight", None)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return WPSGDClassifier(**about).fit(X.astype(about.pop("dtype", X.dtype)), LABELS, weights)
+
+
+def one_by_one(monkeypatch: pytest.MonkeyPatch, **keys: Any) -> WPSGDClassifier:
+    with monkeypatch.context() as patched:
+        patched.setattr(fitting, "shares_passes", lambda *_: False)
+        return fitted(**keys)
+
+
+def same_model(one: Any, other: Any) -> bool:
+    return bool(np.array_equal(one.coef_, other.coef_) and np.array_equal(one.intercept_, other.intercept_))
+
+
+def looks(model: Any, label: str) -> list[Any]:
+    """Up to the order in which rows are added up."""
+    names = ("round", "rows", "objective", "test_objective", "accuracy")
+    mine = [event for event in model.trace_ if event["kind"] == "look" and event["class"] == label]
+    return [pytest.approx([event[name] or 0.0 for name in names], rel=1e-12) for event in mine]
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"strategy": "sequential", "alpha": 1e-3},
+        {"n_workers": 3, "loss": "log_loss"},
+        {"n_workers": 2, "learning_rate": "adagrad", "eta0": 0.1, "tol": 0.02},
+        {"n_workers": 2, "early_stopping": True, "class_weight": "balanced", "tol": 0.01},
+        {"n_workers": 2, "strategy": {"name": "simuparallel", "outer_momentum": 0.3}, "rule": "fednova"},
+        {"n_workers": 2, "strategy": "minibatch", "learning_rate": "inverse", "eta0": 1.0, "tol": 0.01},
+    ],
+    ids=lambda keys: "-".join(map(str, keys)),
+)
+def test_a_shared_pass_gives_the_models_and_passes_of_classes_one_by_one_bit_for_bit(
+    monkeypatch: pytest.MonkeyPatch, keys: dict[str, Any]
+) -> None:
+    weights = np.random.default_rng(0).uniform(0.0, 2.0, len(LABELS))
+    keys = {"sample_weight": weights, "n_iter_no_change": 2, **keys}
+    together, alone = fitted(**keys), one_by_one(monkeypatch, **keys)
+    assert same_model(together, alone)
+    assert together.n_iter_ == alone.n_iter_
+    assert {len(looks(together, label)) for label in "abcdefghij"} != {together.n_iter_}  # some left earlier
+    for label in "abcdefghij":
+        assert len(looks(together, label)) == len(looks(alone, label))
+        for one, other in zip(looks(together, label), looks(alone, label), strict=True):
+            assert one.expected == other
+
+
+@pytest.mark.parametrize("n_jobs", [None, 2])
+@pytest.mark.parametrize("size", [1, 3])
+def test_neither_the_size_of_blocks_nor_n_jobs_changes_a_bit(
+    monkeypatch: pytest.MonkeyPatch, size: int, n_jobs: int | None
+) -> None:
+    blocks: list[int] = []
+    train = classes.Together.train
+
+    def noted(self: Any, block: range, *rest: Any) -> Any:
+        blocks.append(len(block))
+        return train(self, block, *rest)
+
+    monkeypatch.setattr(classes.Together, "train", noted)
+    whole = fitted(n_workers=2)
+    assert blocks == [10]
+    bytes_each = 2 * 4 * 8 * 65  # two workers' weights and what they are exchanged and copied in
+    blocks.clear()
+    with config_context(working_memory=(size * (n_jobs or 1) + 0.5) * bytes_each / 2**20):
+        cut = fitted(n_workers=2, n_jobs=n_jobs)
+    assert max(blocks) == size
+    assert sum(blocks) == 10
+    assert same_model(cut, whole)
+    assert cut.n_iter_ == whole.n_iter_
+
+
+def test_a_warm_start_and_partial_fit_go_on_from_a_block_as_from_classes_one_by_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    keys = {"learning_rate": "adagrad", "eta0": 0.1, "tol": None, "max_iter": 2, "n_workers": 1}
+    models = [fitted(**keys), one_by_one(monkeypatch, **keys)]
+    for model in models:
+        model.partial_fit(X, LABELS)
+    assert same_model(*models)
+    models[0].set_params(warm_start=True).fit(X, LABELS)
+    with monkeypatch.context() as patched:
+        patched.setattr(fitting, "shares_passes", lambda *_: False)
+        models[1].set_params(warm_start=True).fit(X, LABELS)
+    assert same_model(*models)
+
+
+def test_what_classes_share_is_in_the_trace_once() -> None:
+    model = fitted(n_workers=2, tol=0.05, n_iter_no_change=1)
+    shared = [event for event in model.trace_ if event["kind"] != "look"]
+    assert all(event["classes"] == list("abcdefghij") and "class" not in event for event in shared)
+    totals = [event for event in shared if event["kind"] == "totals"]
+    rounds = [event["round"] for event in shared if event["kind"] == "round"]
+    assert rounds == list(range(1, model.n_iter_ + 1))  # whoever left on the way
+    assert [event["rank"] for event in totals] == [0, 1]
+    assert totals[0]["rows"] == sum(event["counts"][0] for event in shared if event["kind"] == "round")
+
+
+def test_time_that_is_up_ends_all_classes() -> None:
+    with pytest.warns(ConvergenceWarning, match="raise max_seconds"):
+        model = WPSGDClassifier(solver="sgd", max_seconds=1e-9, tol=1e-9, random_state=0).fit(X, LABELS)
+    assert model.n_iter_ == 1
+    assert (np.abs(model.coef_).max(axis=1) > 0.0).all()
+
+
+def test_a_class_that_diverges_says_so() -> None:
+    with pytest.raises(Diverged, match="lower eta0"):
+        fitted(loss="squared_hinge", learning_rate="constant", eta0=1000.0, alpha=1e-4)
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"average": True},
+        {"rule": "diagonal"},
+        {"rule": "inverse_variance"},
+        {"strategy": {"name": "wp", "contraction": "validated"}},
+        {"strategy": {"name": "simuparallel", "line_search": True}},
+        {"strategy": {"name": "simuparallel", "wire": "sparse"}},
+        {"strategy": "hybrid", "period": 300},
+        {"strategy": "cocoa"},
+        {"runtime": Simulated(Cluster((RowCost(1e-6), RowCost(2e-6))))},
+    ],
+    ids=lambda keys: str(next(iter(keys.values()))),
+)
+def test_what_looks_at_a_model_as_a_whole_trains_classes_one_by_one(
+    monkeypatch: pytest.MonkeyPatch, keys: dict[str, Any]
+) -> None:
+    def refused(*_: Any) -> Any:
+        raise AssertionError("a block")
+
+    monkeypatch.setattr(classes.Together, "train", refused)
+    workers = {} if "runtime" in keys else {"n_workers": 2}
+    model = fitted(tol=None, max_iter=2, **workers, **keys)
+    assert {event["class"] for event in model.trace_} == set("abcdefghij")
