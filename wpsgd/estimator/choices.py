@@ -10,7 +10,6 @@ from wpsgd.config.reading import settings_of
 from wpsgd.config.settings import Settings
 from wpsgd.dual_solver import DUAL_LOSSES
 from wpsgd.errors import ConfigError
-from wpsgd.estimator.exact import MOST_ROWS
 from wpsgd.estimator.joining import Whole, several
 from wpsgd.runtimes.job import Runtime
 from wpsgd.runtimes.local import Local
@@ -18,7 +17,7 @@ from wpsgd.runtimes.local import Local
 Solver = Literal["sgd", "dual"]
 ONE_NODE = ("sequential", "delay")  # strategies in which one node trains
 ROWS_A_WORKER = 10_000  # below, a second worker saves less time than starting and meeting take
-ENTRIES_TO_GATHER = 5_000_000  # of rows that ranks may exchange to solve a small problem exactly
+ENTRIES_TO_GATHER = 50_000_000  # of all ranks, that the first one takes in to solve the dual: 2 GB at most
 # one thread certifies a gap of 1e-3 in the time of some tens of passes; SGD needs about ten, by all workers
 MANY_WORKERS, MANY_ENTRIES = 16, 100_000_000
 
@@ -33,6 +32,7 @@ def solver_for(estimator: Any, whole: Whole, workers: int) -> Solver:
             raise ConfigError(f'solver="dual": {obstacle}')
         return "dual"
     many = workers >= MANY_WORKERS and whole.nonzeros >= MANY_ENTRIES
+    many |= several(estimator.runtime) and not fits_one_rank(whole)
     return "sgd" if obstacle or many else "dual"
 
 
@@ -49,12 +49,14 @@ def _obstacle(estimator: Any, whole: Whole) -> str:
     }
     if found := next((name for name, wish in asked.items() if wish), ""):
         return f"{found}: is a matter of SGD"
-    if several(estimator.runtime):
-        if sum(whole.rows) >= MOST_ROWS or whole.nonzeros > ENTRIES_TO_GATHER:
-            return f"over ranks: only with fewer than {MOST_ROWS} rows in all, which one rank then solves"
-    elif estimator.runtime is not None and estimator.runtime.name != "local":
+    if estimator.runtime is not None and estimator.runtime.name not in ("local", "mpi"):
         return f'runtime "{estimator.runtime.name}": its nodes run strategies'
     return ""
+
+
+def fits_one_rank(whole: Whole) -> bool:
+    """Whether the first of several ranks solves the dual for all; else each ascends its part (cocoa)."""
+    return whole.nonzeros <= ENTRIES_TO_GATHER
 
 
 def worker_count(estimator: Any, rows: int) -> int:
@@ -84,13 +86,13 @@ def runtime_for(estimator: Any, strategy: Mapping[str, Any], workers: int) -> Ru
     return Local(1 if strategy["name"] in ONE_NODE else workers)
 
 
-def strategy_keys(estimator: Any) -> dict[str, Any]:
-    """The strategy as a [[strategy]] entry has it, without `rounds`.
+def strategy_keys(estimator: Any, solver: Solver) -> dict[str, Any]:
+    """The strategy as a [[strategy]] entry has it, without `rounds`; the dual of several ranks is cocoa's.
 
     Threads of one machine are equally fast and do equal numbers of rows, so that a fit repeats to the bit;
     elsewhere a round ends when the fastest is through.
     """
-    wish = estimator.strategy
+    wish = "cocoa" if solver == "dual" else estimator.strategy
     if isinstance(wish, Mapping):
         if "name" not in wish:
             raise ConfigError(f"strategy={dict(wish)!r}: needs a name")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from math import ceil, inf
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from joblib import Parallel, delayed, effective_n_jobs
@@ -18,10 +19,19 @@ from threadpoolctl import threadpool_limits
 from wpsgd.data.rows import FloatArray
 from wpsgd.errors import DataError
 from wpsgd.estimator import dual
-from wpsgd.estimator.choices import runtime_for, settings_for, solver_for, strategy_keys, worker_count
+from wpsgd.estimator.choices import (
+    Solver,
+    fits_one_rank,
+    runtime_for,
+    settings_for,
+    solver_for,
+    strategy_keys,
+    worker_count,
+)
 from wpsgd.estimator.classes import Together, blocks_of, bytes_of_class, fitting_in, shares_passes
+from wpsgd.estimator.gathering import to_first
 from wpsgd.estimator.inputs import Inputs, labelled, read
-from wpsgd.estimator.joining import Share, Whole, agreed, join, joined, several, share_of
+from wpsgd.estimator.joining import Share, Whole, agreed, join, several, share_of
 from wpsgd.estimator.last import Last, check_continued
 from wpsgd.estimator.platt import platt
 from wpsgd.estimator.sgd import Limits, Trainer
@@ -29,6 +39,7 @@ from wpsgd.estimator.solved import Solved
 from wpsgd.estimator.unmet import unmet_by, warn
 
 T = TypeVar("T")
+Calibration = NDArray[np.float64] | None
 SEEDS = 2**31 - 1
 NO_WEIGHT = 1e-30  # rows of less, where the mean is 1, have no say in any digit: they are no rows
 
@@ -44,7 +55,7 @@ class Fitted:
     seed: int
     solver: str
     solved: list[Solved]
-    calibration: NDArray[np.float64] | None = None
+    calibration: Calibration = None
 
 
 def fit(estimator: Any, X: Any, y: Any, sample_weight: Any, last: Last | None) -> Fitted:
@@ -57,25 +68,15 @@ def fit(estimator: Any, X: Any, y: Any, sample_weight: Any, last: Last | None) -
     inputs, whole, seed = meet(estimator, X, y, sample_weight)
     workers = worker_count(estimator, sum(whole.rows))
     solver = solver_for(estimator, whole, workers)
-    fitting = _Fitting(estimator, whole, seed, deadline)
+    fitting = _Fitting(estimator, whole, seed, deadline, solver, workers)
     if last is not None:
         check_continued(last, whole, whole.features + estimator.fit_intercept)
-
-    def train(inputs: Inputs, last: Last | None) -> list[Solved]:
-        if solver == "sgd":
-            return fitting.by_strategy(inputs, workers, None if last is None else last.weights)
-        if not several(runtime):
-            return fitting.by_dual(inputs, None if last is None else last.duals)
-        parts = runtime.gathered(lambda: inputs)
-        return list(runtime.first(lambda: fitting.by_dual(joined(parts, whole), None)))
-
-    solved = train(inputs, last)
+    if solver == "dual" and several(runtime) and fits_one_rank(whole):
+        held = to_first(runtime, inputs, whole)
+        solved, calibration = runtime.first(lambda: fitting.alone(cast(Inputs, held), last))
+    else:
+        solved, calibration = fitting.models(inputs, last)
     warn(estimator, solver, unmet_by(runtime, solved))
-    calibration = None
-    if estimator.probability:
-        chosen = fitting.held_out(inputs, "probability")
-        without = train(inputs.taken(~chosen), None)
-        calibration = fitting.calibrated(inputs.taken(chosen), without)
     return Fitted(whole, seed, solver, solved, calibration)
 
 
@@ -115,6 +116,32 @@ class _Fitting:
     whole: Whole
     seed: int
     deadline: float
+    solver: Solver
+    workers: int
+
+    def alone(self, held: Inputs, last: Last | None) -> tuple[list[Solved], Calibration]:
+        """`models` of one process that holds the rows of all."""
+        estimator = copy.copy(self.estimator)
+        estimator.runtime = None
+        whole = join([share_of(held, None)])  # whose sums of weights are rounded as one process rounds them
+        return replace(self, estimator=estimator, whole=whole).models(held, last)
+
+    def models(self, inputs: Inputs, last: Last | None) -> tuple[list[Solved], Calibration]:
+        """Those of all problems, and where probabilities are asked for (a, b) of each."""
+        solved = self.solved(inputs, last)
+        if not self.estimator.probability:
+            return solved, None
+        chosen = self.held_out(inputs, "probability")
+        without = self.solved(inputs.taken(~chosen), None)
+        return solved, self.calibrated(inputs.taken(chosen), without)
+
+    def solved(self, inputs: Inputs, last: Last | None) -> list[Solved]:
+        """The models of all problems, with `last` from the model that there is."""
+        if self.solver == "sgd":
+            return self.by_strategy(inputs, None if last is None else last.weights)
+        if several(self.estimator.runtime):
+            return self.by_strategy(inputs, None)  # cocoa, which begins with zeros
+        return self.by_dual(inputs, None if last is None else last.duals)
 
     @property
     def constant(self) -> float | None:
@@ -158,10 +185,10 @@ class _Fitting:
             [partial(one, *pair) for pair in zip(self.problems, usable, strict=True)], bytes_each
         )
 
-    def by_strategy(self, inputs: Inputs, workers: int, start: FloatArray | None) -> list[Solved]:
+    def by_strategy(self, inputs: Inputs, start: FloatArray | None) -> list[Solved]:
         trained, validation = self._split(inputs)
         weights = self.weights(trained)
-        trainer = self._trainer(trained, validation, workers)
+        trainer = self._trainer(trained, validation)
         held_out = None if validation is None else self.weights(validation)
         if len(self.problems) > 1 and shares_passes(trainer, self.whole):
             judged = None if validation is None else (self.class_numbers(validation), held_out)
@@ -177,7 +204,7 @@ class _Fitting:
         if several(self.estimator.runtime):
             return [job() for job in jobs]  # ranks meet in the same order
         _ = trainer.shards
-        return self._each(jobs, 32 * trainer.rows.features * workers)
+        return self._each(jobs, 32 * trainer.rows.features * self.workers)
 
     def _in_blocks(self, together: Together, start: FloatArray | None) -> list[Solved]:
         """All classes in blocks that share each pass; how they are cut changes no bit of the models."""
@@ -224,10 +251,10 @@ class _Fitting:
         ]
         return np.array(found)
 
-    def _trainer(self, trained: Inputs, validation: Inputs | None, workers: int) -> Trainer:
+    def _trainer(self, trained: Inputs, validation: Inputs | None) -> Trainer:
         estimator, features = self.estimator, self.whole.features
-        strategy = strategy_keys(estimator)
-        runtime = runtime_for(estimator, strategy, workers)
+        strategy, certified = strategy_keys(estimator, self.solver), self.solver == "dual"
+        runtime = runtime_for(estimator, strategy, self.workers)
         counts = None
         if several(runtime):
             counts = tuple(runtime.gathered(lambda: len(trained)))
@@ -236,7 +263,7 @@ class _Fitting:
         passes = estimator.max_iter
         rounds = passes if period == "pass" else max(1, ceil(passes * largest / period))
         watched = estimator.tol is not None or bool(estimator.verbose) or validation is not None
-        looks = min(estimator.max_iter, rounds) if watched else 0
+        looks = min(estimator.max_iter, rounds) if watched and not certified else 0
         settings = settings_for(
             estimator, seed=self.seed, strategy=strategy, rounds=int(rounds), looks=int(looks)
         )
@@ -245,7 +272,7 @@ class _Fitting:
         held_out = (
             None if validation is None else validation.rows(features, self.constant).astype(rows.values.dtype)
         )
-        return Trainer(rows, settings, runtime, limits, self.seed, counts, held_out)
+        return Trainer(rows, settings, runtime, limits, self.seed, counts, held_out, certified)
 
     def _split(self, inputs: Inputs) -> tuple[Inputs, Inputs | None]:
         if not self.estimator.early_stopping:
@@ -269,7 +296,8 @@ class _Fitting:
     def weights(self, inputs: Inputs) -> NDArray[np.float64] | None:
         """Sample weights times those of classes, of mean 1 over all processes' rows; None for all ones."""
         wish = self.estimator.class_weight
-        if inputs.weights is None and wish is None:
+        weighted = float(self.whole.masses.sum()) != sum(self.whole.rows)  # by this process or another
+        if inputs.weights is None and wish is None and not weighted:
             return None
         of_class = self.whole.class_weights(wish)
         mean = float(of_class @ self.whole.masses) / sum(self.whole.rows)

@@ -127,15 +127,3 @@ def agreed(runtime: Runtime | None, phase: Callable[[], T]) -> list[T]:
 def several(runtime: Runtime | None) -> bool:
     """Whether each rank is a process with rows of its own."""
     return runtime is not None and runtime.name == "mpi"
-
-
-def joined(parts: list[Inputs], whole: Whole) -> Inputs:
-    """The rows of all processes as one process's."""
-    held = [part for part in parts if len(part)]
-    rows: list[Rows] = [part.rows(whole.features, None) for part in held]
-    matrix = sparse.vstack([one.to_scipy() for one in rows], format="csr").astype(whole.dtype)
-    weighted = any(part.weights is not None for part in held)
-    weights = [np.ones(len(part)) if part.weights is None else part.weights for part in held]
-    return Inputs(
-        matrix, np.concatenate([part.targets for part in held]), np.concatenate(weights) if weighted else None
-    )

@@ -15,11 +15,11 @@ from wpsgd.config.entry import StrategySettings
 from wpsgd.config.settings import Settings
 from wpsgd.data.rows import FloatArray, Rows
 from wpsgd.data.shards import shard
-from wpsgd.errors import ConfigError
 from wpsgd.estimator.choices import ONE_NODE
+from wpsgd.estimator.gathering import common_sample
 from wpsgd.estimator.inputs import labelled
 from wpsgd.estimator.solved import Solved
-from wpsgd.estimator.stopping import Stopper
+from wpsgd.estimator.stopping import Certified, Stopper
 from wpsgd.evaluate import Scorer
 from wpsgd.learners.node import make_node_learner
 from wpsgd.learners.sgd import Learner, Objective, make_learner
@@ -48,6 +48,7 @@ class Trainer:
 
     rows: of this process, labels and weights not yet those of a problem; counts: rows of each rank that is a
     process of its own, else None; validation: rows that are scored but not trained on, or None
+    certified: whether the strategy tells duality gaps, by which it then ends
     """
 
     rows: Rows
@@ -57,6 +58,7 @@ class Trainer:
     seed: int
     counts: tuple[int, ...] | None = None
     validation: Rows | None = None
+    certified: bool = False
 
     @property
     def strategy(self) -> StrategySettings:
@@ -118,7 +120,8 @@ class Trainer:
     def stopper(self, tell: Any = None) -> Stopper:
         """What ends the run of one problem."""
         limits = self.limits
-        return Stopper(limits.tol, limits.patience, self.validation is not None, limits.deadline, tell)
+        kind = Certified if self.certified else Stopper
+        return kind(limits.tol, limits.patience, self.validation is not None, limits.deadline, tell)
 
     def epochs(self, rounds: int) -> float:
         """Passes over the largest shard in so many rounds."""
@@ -175,13 +178,12 @@ class Trainer:
     def _sample(self, held: Sequence[Rows]) -> Sample | None:
         if not self.strategy.judges_models:
             return None
-        if self.counts is not None:
-            raise ConfigError(
-                f'strategy {self.strategy.name!r}: line_search and contraction = "validated" judge models on'
-                " rows that all ranks hold: not where each rank passes its own"
-            )
-        rows = max(held, key=len)
-        return Sample(rows.held(spread(len(rows), SIZE)), self.settings.model.loss, self.settings.model.alpha)
+        if self.counts is None:
+            whole = max(held, key=len)
+            rows = whole.held(spread(len(whole), SIZE))
+        else:
+            rows = common_sample(self.runtime, held[self.runtime.rank], self.counts, self.seed)
+        return Sample(rows, self.settings.model.loss, self.settings.model.alpha)
 
 
 def spread(rows: int, most: int) -> NDArray[np.int64]:

@@ -88,3 +88,15 @@ class Stoppers(Keeper):
     def save(self, rank: int, state: State, first: bool) -> dict[str, str]:
         self.states[rank] = state
         return {}
+
+
+class Certified(Stopper):
+    """Stops a run whose rounds tell their duality gap once that is `tol` at most."""
+
+    def observe(self, event: Event) -> None:
+        """Takes note of an event of the first rank."""
+        if event["kind"] != "round":
+            return
+        if self.tell is not None:
+            self.tell(f"pass {event['round']}: objective {event['objective']:.6g}, gap {event['gap']:.3g}")
+        self.settled = self.tol is not None and event["gap"] <= self.tol

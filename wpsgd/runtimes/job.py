@@ -77,6 +77,7 @@ class Runtime(Protocol):
     agreed(phase): its result on every process, or the lowest failing rank's error on all
     first(phase): run on rank 0 alone, the result or the error on all
     gathered(phase): the small results of all processes, in rank order, on each of them; errors as `agreed`
+    collected(array): the arrays (n,) of all processes, of one dtype, behind one another on rank 0, else None
     """
 
     @property
@@ -90,6 +91,7 @@ class Runtime(Protocol):
     def agreed(self, phase: Callable[[], T]) -> T: ...
     def first(self, phase: Callable[[], T]) -> T: ...
     def gathered(self, phase: Callable[[], T]) -> list[T]: ...
+    def collected(self, array: NDArray[Any]) -> NDArray[Any] | None: ...
     def run(self, job: Job) -> Outcome: ...
 
 
@@ -108,6 +110,10 @@ class OneProcess:
     def gathered(self, phase: Callable[[], T]) -> list[T]:
         """There is one."""
         return [phase()]
+
+    def collected(self, array: NDArray[Any]) -> NDArray[Any] | None:
+        """There is one."""
+        return array
 
 
 def saved(state: State, recorder: Recorder, seconds: float) -> State:

@@ -7,7 +7,9 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, cast
 from weakref import WeakValueDictionary
 
+import numpy as np
 from mpi4py import MPI as mpi  # noqa: N811 - the runtime is called MPI
+from numpy.typing import NDArray
 
 from wpsgd.errors import ConfigError, PeerFailed, ProtocolError
 from wpsgd.runtimes.job import Job, Outcome
@@ -98,6 +100,15 @@ class MPI:
     def gathered(self, phase: Callable[[], T]) -> list[T]:
         """Runs `phase` on every rank; all ranks get all results, in rank order, or an error as `agreed`."""
         return Wire(self.comm).allgather(self.agreed(phase))
+
+    def collected(self, array: NDArray[Any]) -> NDArray[Any] | None:
+        """The arrays (n,) of all ranks, of one dtype, behind one another on rank 0; None elsewhere."""
+        wire = Wire(self.comm)
+        lengths = wire.rendezvous(len(array))[:, 0]
+        # agreed, because nobody may send to a rank that has no room
+        room = self.agreed(lambda: np.empty(lengths.sum(), array.dtype) if self.rank == 0 else None)
+        wire.collect(array, lengths, room)
+        return room
 
 
 _LIVING: WeakValueDictionary[str, MPI] = WeakValueDictionary()  # what is pickled and stays in this process

@@ -23,6 +23,7 @@ from wpsgd.runtimes.arithmetic import fold, weigh
 
 T = TypeVar("T")
 BLOCK = 1 << 17  # elements of a vector that are exchanged at a time: weighed, sent and folded in the cache
+PIECE = 1 << 27  # elements of a message: older MPI libraries count to 2^31 bytes at most
 SPIN, NAP = 50e-6, 1e-3  # seconds before a waiting rank sleeps at all, and the longest it sleeps
 
 
@@ -106,6 +107,20 @@ class Wire:
         self.finish(self.comm.Iallgatherv([whole, kind], [everything, cut, kind]), whole, everything, cut)
         return everything
 
+    def collect(self, array: Vector, lengths: np.ndarray[Any, Any], room: Vector | None) -> None:
+        """Puts everybody's array, once all lengths are known, into the first rank's `room`, in rank order."""
+        kind, whole = from_numpy_dtype(array.dtype), np.ascontiguousarray(array)
+        if room is None:
+            for part in pieces(whole):
+                self.finish(self.comm.Isend([part, kind], 0), whole)
+            return
+        at = len(whole)
+        room[:at] = whole
+        for rank, length in enumerate(lengths[1:].tolist(), start=1):
+            for part in pieces(room[at : at + length]):
+                self.finish(self.comm.Irecv([part, kind], rank), room)
+            at += length
+
     def reduce(self, buffer: Vector, op: Any, weight: float) -> None:
         """Folds everybody's weighed buffer in rank order, in place: segments exchanged, folded, gathered."""
         kind, rank = from_numpy_dtype(buffer.dtype), self.comm.Get_rank()
@@ -123,6 +138,11 @@ class Wire:
         for start in range(0, len(buffer), BLOCK):
             block = buffer[start : start + BLOCK]
             self.finish(self.comm.Ibcast(block, root), block)
+
+
+def pieces(array: np.ndarray[Any, Any]) -> list[np.ndarray[Any, Any]]:
+    """The array in stretches that one message holds."""
+    return [array[start : start + PIECE] for start in range(0, len(array), PIECE)]
 
 
 def told_of(value: object) -> np.ndarray[Any, Any]:
