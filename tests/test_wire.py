@@ -195,12 +195,50 @@ def test_auto_takes_what_is_smaller(
 
 def test_auto_weighs_what_a_node_receives() -> None:
     model = np.zeros(1200)
-    for count, pays in ((799, True), (800, False)):  # a reduction is two models, of 1200 x 8 bytes
+    # a reduction is two models, of 1200 x 8 bytes, and a pass over a byte of k models a 32nd of sending it
+    for count, pays in ((749, True), (750, False)):
         told = {rank: np.array([0.5, 0.0, count]) for rank in range(2)}
         assert wire.sparse(told, model, "auto") is pays
         assert wire.sparse(told, model, "sparse")
     told[0][2] = wire.UNKNOWN
     assert not wire.sparse(told, model, "auto")
+
+
+@pytest.mark.parametrize("nodes", [2, 3, 20, 61, 63, 200])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_auto_weighs_the_sum_that_every_node_takes_of_all_models(nodes: int, dtype: Any) -> None:
+    model = np.zeros(10_000, dtype)
+    byte, columns = 1.0, np.arange(0, 10_001, 10)
+    # seconds of a node, in units of a byte sent: what comes in, and the sum of what came
+    dense = [2.0 * model.nbytes * (nodes - 1) / nodes * byte] * len(columns)
+    pairs = nodes * columns * (4 + model.itemsize) * (nodes - 1) / nodes + nodes * model.nbytes / 32.0
+    expected = pairs < dense
+    told = [{rank: np.array([0.5, 0.0, count]) for rank in range(nodes)} for count in columns]
+    assert [wire.sparse(each, model, "auto") for each in told] == expected.tolist()
+    assert wire.asks(1 << 24, nodes) is bool(expected[0])
+    assert expected.any() == (nodes < 63)
+
+
+def test_auto_rests_for_ever_longer_after_rounds_that_went_dense(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wire, "SMALL", 0)
+    asked: list[int] = []
+    of = Changes.of
+
+    def counted(learner: Any) -> Changes:
+        asked.append(learner.steps)
+        return of(learner)
+
+    monkeypatch.setattr(Changes, "of", counted)
+    many, few, rounds = (3000, 3000), (1, 1), 20
+    counts = (many,) * 15 + (few,) * (rounds - 15)
+    program = averaging(2, Given(counts), "wp", rounds=rounds)
+    auto, dense = (
+        simulated(2).run(widened(replace(program, wire=kind), 2, nonzeros=400)) for kind in ("auto", "dense")
+    )
+    assert auto.model.tobytes() == dense.model.tobytes()
+    # rests of 1, 2, 4 and 8 rounds; of the last five it asks in all, for pairs pay there
+    steps = [0, *np.cumsum([max(row) for row in counts])]
+    assert asked == [steps[round] for round in (0, 2, 5, 10, 19) for _ in range(2)]
 
 
 def test_a_small_model_goes_dense_without_asking() -> None:

@@ -113,6 +113,17 @@ def test_the_clock_ends_a_run_with_0_and_resume_completes_it(
     assert models(folder) == long_models
 
 
+def test_a_run_goes_on_with_another_wire_which_changes_no_bit(
+    long_models: dict[str, bytes], tmp_path: Path
+) -> None:
+    folder = tmp_path / "x"
+    assert call("run", *LONG, "--out", folder, "--max-seconds", "0.4").code == 0
+    sparse = settings(strategy__simuparallel__wire="sparse")
+    answer = done("run", *LONG, *sparse, "--out", folder, "--resume")
+    assert "simuparallel: resumed after round " in answer.err
+    assert models(folder) == long_models
+
+
 def test_no_time_at_all_runs_nothing_and_says_so(tmp_path: Path) -> None:
     answer = call("run", *SHORT, "--out", tmp_path / "x", "--max-seconds", "0")
     assert (answer.code, answer.out) == (0, "")

@@ -191,6 +191,12 @@ def test_a_dry_run_shows_the_plan_and_writes_nothing(tmp_path: Path) -> None:
     assert [entry["rows_per_rank"] for entry in plan["strategies"]] == [[455, 0], *[[228, 227]] * 3]
     # 30 weights, or the gradient of a mini-batch with its rows and its intercept's part
     assert [entry["bytes_per_reduction"] for entry in plan["strategies"]] == [240, 240, 240, 256]
+    assert not any(entry["reduced_by_pairs"] for entry in plan["strategies"])
+    asked = settings(strategy__simuparallel__wire="sparse", strategy__wp__rule="diagonal")
+    plan = json.loads(done("run", "small", *asked, "--dry-run", "--json", "--out", tmp_path / "x").out)
+    # at most 30 pairs of 4 + 8 bytes; two sums of 30 coordinates
+    assert [entry["bytes_per_reduction"] for entry in plan["strategies"]] == [240, 360, 480, 256]
+    assert [entry["reduced_by_pairs"] for entry in plan["strategies"]] == [False, True, False, False]
     # two ranks on threads are one process; they need more than a model and less than a mebibyte beside it
     (own,) = plan["memory"]["per_rank"]
     assert 0 < own - PROCESS < 1 << 20

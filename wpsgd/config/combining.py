@@ -14,7 +14,7 @@ from wpsgd.learners.sgd import SGDLearner
 from wpsgd.reducers import RULES, TAU_EFFS, THEORY, Rule, rule_named
 from wpsgd.reducers.contraction import ALLOWED
 from wpsgd.strategies.outer import Outer
-from wpsgd.strategies.wire import SMALL, WIRES, Wire
+from wpsgd.strategies.wire import INDEX, WIRES, Wire, asks, pays
 
 # keys that belong to one rule
 RULE_OF = MappingProxyType({"contraction": "wp", "tau_eff": "fednova"})
@@ -86,8 +86,7 @@ class CombiningSettings(Table):
 
         vector: bytes of a model; entries: of the rows that a node goes through in a round
         """
-        unfit = {"average", "squares"} & self.combination_rule.needs
-        if self.wire == "dense" or unfit or ranks == 1 or (self.wire == "auto" and vector < SMALL):
+        if not self._may_send_pairs(vector, ranks):
             return 0
         start = 0 if "start" in self.combination_rule.needs or self.outer.moves else vector
         if self.wire == "auto" and entries > features:
@@ -97,6 +96,25 @@ class CombiningSettings(Table):
         gathered = 2 * ranks * columns * (4 + vector // max(1, features))
         most = gathered if self.wire == "sparse" else min(gathered, 4 * vector)
         return start + features + 8 * columns + most
+
+    def _may_send_pairs(self, vector: int, ranks: int) -> bool:
+        unfit = {"average", "squares"} & self.combination_rule.needs
+        if self.wire == "dense" or unfit or ranks == 1:
+            return False
+        return self.wire == "sparse" or asks(vector, ranks)
+
+    def reduction(self, vector: int, features: int, entries: int, ranks: int) -> tuple[int, bool]:
+        """Bytes that a node gives to a sum of models, and whether they are pairs, at most as many.
+
+        vector: bytes of a model; entries: of the rows that a node goes through in a round
+        """
+        if "squares" in self.combination_rule.needs:
+            return 2 * 8 * features, False  # weighed models and weights of all coordinates, always float64
+        columns, itemsize = min(entries, features), vector // max(1, features)
+        pairs = self._may_send_pairs(vector, ranks) and (
+            self.wire == "sparse" or pays(ranks * columns, vector, itemsize, ranks)
+        )
+        return (columns * (INDEX + itemsize), True) if pairs else (vector, False)
 
     def unfit_for_dual(self) -> str:
         """Why no dual variables belong to what becomes even of one node's model, else an empty string."""

@@ -103,6 +103,10 @@ class StrategySettings(NodeKeys):
         """Memory that it takes on each rank beside the model and the copy of it that is exchanged."""
         return 8 * features * self.inside.extra_vectors
 
+    def reduction(self, vector: int, features: int, entries: int, ranks: int) -> tuple[int, bool]:
+        """Bytes that a node gives to a sum, and whether they are pairs: see config/combining.py."""
+        return vector, False
+
     def dual_misfit(self, nodes: int | None) -> str:
         """Why the dual solver cannot run it on so many nodes with rows, else an empty string.
 

@@ -15,6 +15,9 @@ from wpsgd.errors import ConfigError, nearest
 from wpsgd.kernels.stepsize import StepSize
 from wpsgd.learners.sgd import Objective
 
+# a resumed run may have them otherwise, no bit depends on them
+FREE = ("label", "wire")  # keys of an entry
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -65,14 +68,14 @@ class Settings:
     def digest(self, label: str, ranks: int) -> dict[str, Any]:
         """All that decides what a strategy's run on so many ranks gives, ready for JSON.
 
-        Raises ConfigError for an unknown label.
+        How sums travel (`wire`) changes no bit. Raises ConfigError for an unknown label.
         """
         entry, tables = self.strategy(label), self._tables()
         by_speed = self.data.sharding == "proportional" or getattr(entry, "global_batch", None) is not None
         return {
             "data": tables["data"],
             "model": tables["model"],
-            "strategy": {key: value for key, value in entry.values().items() if key != "label"},
+            "strategy": {key: value for key, value in entry.values().items() if key not in FREE},
             "ranks": ranks,
             "speeds": list(self.machine.speeds) if by_speed else [],
         }

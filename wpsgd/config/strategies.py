@@ -202,6 +202,11 @@ class MiniBatchSettings(StrategySettings):
     def extra_bytes(self, features: int) -> int:
         return 8 * (features + 2)  # the summed gradient
 
+    def reduction(self, vector: int, features: int, entries: int, ranks: int) -> tuple[int, bool]:
+        return self.extra_bytes(
+            features
+        ), False  # with the rows it is of, and the intercept's, always float64
+
     def misfit(self, ranks: int) -> str:
         if not isinstance(self.batch, tuple) or len(self.batch) == ranks:
             return ""
@@ -223,6 +228,9 @@ class CocoaSettings(CocoaKeys, ThreadKeys, StrategySettings):
     def extra_bytes(self, features: int) -> int:
         # w(alpha), its part in the best model, and what the other threads step on
         return 8 * features * (2 + self.threads - 1)
+
+    def reduction(self, vector: int, features: int, entries: int, ranks: int) -> tuple[int, bool]:
+        return 8 * features, False  # always float64
 
     def program(
         self, shards: Sequence[int], settings: Settings, ranks: int, speeds: Sequence[float] = ()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from math import ceil
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,8 @@ def make(settings: Settings, dataset: Dataset, runtime: Runtime) -> dict[str, An
     for strategy in settings.strategies:
         sizes = [len(shard) for shard in shards_of(strategy, dataset, ranks, settings)]
         strategy.program(sizes, settings, ranks, settings.machine.speeds)  # raises what a run would raise
+        entries = ceil(train.nonzeros / max(1, len(train)) * strategy.rows_of_round(sizes))
+        sent, pairs = strategy.reduction(vector, train.features, entries, ranks)
         alone = predicted(replace(settings, strategies=(strategy,)), extent_of(dataset), runtime)
         strategies.append(
             {
@@ -36,8 +39,8 @@ def make(settings: Settings, dataset: Dataset, runtime: Runtime) -> dict[str, An
                 "memory_shared": alone.shared,
                 "memory_per_rank": max(alone.per_rank),
                 "memory_total": alone.total,
-                # mini-batches send a gradient, always float64, with the rows it is of and the intercept's
-                "bytes_per_reduction": 8 * (train.features + 2) if strategy.name == "minibatch" else vector,
+                "bytes_per_reduction": sent,
+                "reduced_by_pairs": pairs,
             }
         )
     shape = {"rows": len(train), "features": train.features, "nonzeros": train.nonzeros}
@@ -67,7 +70,8 @@ def show(settings: Settings, dataset: Dataset, runtime: Runtime, *, as_json: boo
         memory = f"{strategy['memory_per_rank'] / 2**20:,.0f} MiB"
         shared = f"{strategy['memory_shared'] / 2**20:,.0f} MiB"
         total = f"{strategy['memory_total'] / 2**20:,.0f} MiB"
-        reduction = f"{strategy['bytes_per_reduction']:,}"
+        most = "at most " if strategy["reduced_by_pairs"] else ""
+        reduction = f"{most}{strategy['bytes_per_reduction']:,}"
         table.add_row(strategy["name"], f"{strategy['rounds']}", rows, memory, shared, total, reduction)
     console = wide_console()
     counts = f"{shape['rows']:,} rows, {shape['features']:,} features, {shape['nonzeros']:,} non-zeros"

@@ -60,6 +60,10 @@ class RowOrder:
         # so many hold a whole epoch wherever they begin; each further one would hold its permutation
         self._untold = 2 * self.rows
 
+    def forget(self) -> None:
+        """From now on nobody is told."""
+        self.taken = None
+
     def _permutation(self) -> NDArray[np.int64]:
         if not self.shuffle:
             return np.arange(self.rows)

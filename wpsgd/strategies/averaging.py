@@ -56,7 +56,7 @@ class Averaging:
         memory = Memory.of(state)
         self.combine.check(node)
         while complete < self.rounds and go:
-            start = self.combine.start(node)  # x0, at the age of a steps
+            start = self.combine.start(node, memory)  # x0, at the age of a steps
             counts = await self.advance(node, complete, start, memory)  # T_i, keyed by node
             combined = await self.combine(node, counts, start, memory)  # v = sum_i omega_i w_i
             complete += 1

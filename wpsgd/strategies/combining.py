@@ -24,7 +24,7 @@ from wpsgd.strategies.gram import gram_of
 from wpsgd.strategies.outer import STAY, Outer
 from wpsgd.strategies.patterns import judged
 from wpsgd.strategies.spread import moments
-from wpsgd.strategies.wire import TELLING, Start, Wire, tells, weighted_sum
+from wpsgd.strategies.wire import AWAKE, TELLING, Rest, Start, Wire, tells, weighted_sum
 
 NOT_ALIKE = "or its rule changes coordinates that no row touched each in a way of its own"
 FLOOR = 1e-12  # squared gradients that every node has everywhere: where no row went, models count alike
@@ -32,10 +32,14 @@ FLOOR = 1e-12  # squared gradients that every node has everywhere: where no row 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Memory:
-    """What a run remembers from round to round beside its model; the same on all nodes."""
+    """What a run remembers from round to round beside its model; the same on all nodes.
+
+    rest: of asking how a sum is to travel, which changes no bit and is not kept for a resumed run
+    """
 
     moments: Moments | None = None
     velocity: Vector | None = None
+    rest: Rest = AWAKE
 
     def values(self) -> dict[str, Value]:
         """As a checkpoint keeps it."""
@@ -90,13 +94,15 @@ class Combining:
         if self.wire == "sparse" and not self.summed_by_pairs(node):
             raise ConfigError(f'rank {node.rank}: wire = "sparse": {type(node.learner).__name__} {NOT_ALIKE}')
 
-    def start(self, node: Node) -> Start:
+    def start(self, node: Node, memory: Memory) -> Start:
         """Called when a round starts: the learner changes its model in place."""
-        learner = node.learner
-        pairs = tells(node, self.wire) and self.summed_by_pairs(node)
-        changes = Changes.of(learner) if pairs and isinstance(learner, SGDLearner) else None
-        asked = self.keeps_start or changes is not None or self.outer.moves or "start" in self.rule.needs
-        return Start(learner.steps, learner.weights.copy() if asked else None, changes)
+        learner, changes = node.learner, None
+        if isinstance(learner, SGDLearner):
+            learner.order.forget()  # the round before
+            if tells(node, self.wire) and self.summed_by_pairs(node) and not memory.rest.left:
+                changes = Changes.of(learner)
+        kept = self.keeps_start or changes is not None or self.outer.moves or "start" in self.rule.needs
+        return Start(learner.steps, learner.weights.copy() if kept else None, changes)
 
     def summed_by_pairs(self, node: Node) -> bool:
         """Whether the combination is a sum of models that all decay alike where no row went."""
@@ -107,13 +113,14 @@ class Combining:
         model = node.learner.contribution()
         if not any(counts.values()):
             combination = self.rule(RoundFacts(tuple(counts.values()), start.age, self.step, self.shards))
-            v = await weighted_sum(node, model, combination, start, self.wire)
-            return Combined(v, combination, memory)
-        combination = await self.combination(node, model, counts, start.age, memory)
+            await weighted_sum(node, model, combination, start, self.wire)
+            return Combined(model, combination, memory)
+        combination, v = await self.combination(node, model, counts, start.age, memory), model
         if "squares" in self.rule.needs:
-            v = await by_coordinate(node, model, counts)
+            await by_coordinate(node, model, counts)
         else:
-            v = await weighted_sum(node, model, combination, start, self.wire)
+            pairs = await weighted_sum(node, model, combination, start, self.wire)
+            memory = replace(memory, rest=memory.rest.after(start.changes is not None, pairs))
         if "moments" in self.rule.needs:
             assert start.x0 is not None
             found = await moments(node, v, start.x0, counts)
@@ -145,13 +152,12 @@ class Combining:
         return Combination(agreed[2:], float(agreed[0]), float(agreed[1]))
 
 
-async def by_coordinate(node: Node, model: Vector, counts: Mapping[int, int]) -> Vector:
+async def by_coordinate(node: Node, model: Vector, counts: Mapping[int, int]) -> None:
     """v_j = sum_i G_ij w_ij / sum_i G_ij over the nodes with rows, in the buffer `model`."""
     squares = squares_of(node)
     sums = np.concatenate((squares * model, squares))
     await AllReduce(sums, weight=1.0 if counts[node.rank] else 0.0)
     model[:] = sums[: len(model)] / sums[len(model) :]
-    return model
 
 
 def squares_of(node: Node) -> Vector:

@@ -22,6 +22,7 @@ from wpsgd.requests import (
 from wpsgd.runtimes.arithmetic import fold, weigh
 
 T = TypeVar("T")
+LARGEST = 2**31 - 1  # bytes of a gather in one go: MPI counts by int
 BLOCK = 1 << 17  # elements of a vector that are exchanged at a time: weighed, sent and folded in the cache
 PIECE = 1 << 27  # elements of a message: older MPI libraries count to 2^31 bytes at most
 SPIN, NAP = 50e-6, 1e-3  # seconds before a waiting rank sleeps at all, and the longest it sleeps
@@ -102,6 +103,13 @@ class Wire:
 
     def _gather_array(self, array: Any, lengths: np.ndarray[Any, Any], ends: np.ndarray[Any, Any]) -> Any:
         kind, everything = from_numpy_dtype(array.dtype), np.empty(int(lengths.sum()), dtype=array.dtype)
+        if everything.nbytes > LARGEST:
+            for root, (length, end) in enumerate(zip(lengths, ends, strict=True)):
+                part = everything[end - length : end]
+                if root == self.comm.Get_rank():
+                    part[:] = array
+                self.broadcast(part, root)
+            return everything
         cut = (lengths, ends - lengths)
         whole = np.ascontiguousarray(array)
         self.finish(self.comm.Iallgatherv([whole, kind], [everything, cut, kind]), whole, everything, cut)
