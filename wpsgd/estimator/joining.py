@@ -8,10 +8,8 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 from sklearn.utils.class_weight import compute_class_weight
 
-from wpsgd.data.rows import Rows
 from wpsgd.errors import DataError, WPSGDError
 from wpsgd.estimator.inputs import Inputs
 from wpsgd.runtimes.job import Runtime
