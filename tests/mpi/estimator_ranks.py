@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import bz2
 import copy
 import pickle
 import sys
 import warnings
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,9 +17,11 @@ import pytest
 from mpi4py import MPI as mpi  # noqa: N811
 from scipy import sparse
 from sklearn.base import clone
+from sklearn.datasets import dump_svmlight_file, load_svmlight_file
 from sklearn.exceptions import ConvergenceWarning
 
 from wpsgd import WPSGDClassifier
+from wpsgd.data.convert import Wishes, convert
 from wpsgd.data.synthetic import problem
 from wpsgd.estimator import choices, fitting
 from wpsgd.evaluate import line_search, objective
@@ -149,6 +153,35 @@ def models_are_judged_on_a_sample_that_all_ranks_hold() -> None:
     assert abs(length - 1.0) < 0.1  # as long as is best for a third of the rows, and so about for all of them
 
 
+def of_one_path_each_rank_reads_its_part() -> None:
+    X, y = whole(1500)
+    with TemporaryDirectory() as temporary:
+        folder = Path(shared(temporary)[0])
+        text, packed, store = folder / "rows.svm", folder / "rows.svm.bz2", folder / "store"
+        if RANK == 0:
+            dump_svmlight_file(X, classes_of(X), str(text), zero_based=False)
+            packed.write_bytes(bz2.compress(text.read_bytes()))
+            convert(text, store, Wishes("float64", "auto", False))
+        shared(None)
+        for path in (text, packed, store):
+            alone = WPSGDClassifier(random_state=0).fit(path)
+            ours = WPSGDClassifier(random_state=0, runtime=RUNTIME).fit(str(path))
+            same_everywhere(ours)
+            same(ours, alone)
+            assert ours.score(path) == alone.score(*load_svmlight_file(str(text)))
+        spread = WPSGDClassifier(max_iter=2, tol=None, strategy="simuparallel", runtime=RUNTIME).fit(text)
+        rows = spread.trace_[-1]["rows"] if RANK == 0 else 0
+        assert shared(rows)[0] < len(y)  # of two passes over a quarter
+        for given, problem_said in (
+            ((folder / f"rank {RANK // 3}",), "rank 0: no such file"),
+            ((text if RANK else packed,), "another file on some ranks"),
+            ((text,) if RANK else (X, classes_of(X)), "a path on every rank or on none"),
+        ):
+            with pytest.raises(ValueError, match=problem_said):
+                WPSGDClassifier(runtime=RUNTIME).fit(*given)
+        shared(None)
+
+
 def many_rows_are_trained_on_where_they_are() -> None:
     X, y = whole(3000)
     parts = mine(X, y)
@@ -258,6 +291,7 @@ if __name__ == "__main__":
     a_rank_without_weights_counts_its_rows_once()
     the_dual_of_more_rows_is_certified_where_they_are()
     models_are_judged_on_a_sample_that_all_ranks_hold()
+    of_one_path_each_rank_reads_its_part()
     many_rows_are_trained_on_where_they_are()
     probabilities_are_agreed_upon()
     fits_end_together()

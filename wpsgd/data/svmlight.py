@@ -17,9 +17,9 @@ from numpy.typing import DTypeLike, NDArray
 
 from wpsgd.data.labels import positive_classes, signs
 from wpsgd.data.rows import FloatArray, Rows
-from wpsgd.data.svmlight_blocks import Terms, read_blocks
+from wpsgd.data.svmlight_blocks import Span, Terms, read_blocks, stretch
 from wpsgd.data.svmlight_fault import LARGEST_INDEX
-from wpsgd.data.textfile import replacing
+from wpsgd.data.textfile import is_compressed, replacing
 from wpsgd.errors import ConfigError, DataError
 
 ZeroBased = bool | Literal["auto"]
@@ -109,6 +109,54 @@ def read_classes(
     return _rows(table, base, _columns([table], base, None), np.unique(table.labels)), table.labels
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Part:
+    """Some rows of a file, of which it is not known yet whether it counts from 0.
+
+    labels: as the file has them, float64 (n,); lowest, highest: of the indices, 1 and 0 where there are none
+    """
+
+    table: _Table
+
+    @property
+    def labels(self) -> NDArray[np.float64]:
+        return self.table.labels
+
+    @property
+    def lowest(self) -> int:
+        return int(self.table.indices.min(initial=1))
+
+    @property
+    def highest(self) -> int:
+        return int(self.table.indices.max(initial=0))
+
+    def rows(self, zero_based: bool) -> Rows:
+        """The rows, all labelled +1."""
+        base = int(not zero_based)
+        return _rows(self.table, base, max(0, self.highest + 1 - base), np.unique(self.labels))
+
+
+def read_part(
+    path: str | os.PathLike[str], part: int = 0, parts: int = 1, *, zero_based: ZeroBased = "auto"
+) -> Part:
+    """One of `parts` stretches of a file, one behind the other; one of several may be without rows.
+
+    Of plain text no more is read; compressed text is read whole and the rest forgotten.
+    Errors as `read_svmlight`, of the stretch.
+    """
+    file = Path(path)
+    if parts == 1:
+        return Part(_read(file, zero_based is False, np.float64))
+    if not is_compressed(file):
+        return Part(_read(file, zero_based is False, np.float64, stretch(file, part, parts)))
+    table = _read(file, zero_based is False, np.float64)
+    first, last = (len(table.labels) * number // parts for number in (part, part + 1))
+    entries = slice(table.indptr[first], table.indptr[last])
+    indptr = table.indptr[first : last + 1] - table.indptr[first]
+    kept = (table.indices[entries].copy(), table.values[entries].copy(), table.labels[first:last])
+    return Part(_Table(file, indptr, *kept))
+
+
 def write_svmlight(path: str | os.PathLike[str], rows: Rows, *, force: bool = False) -> None:
     """Writes rows as svmlight text, indices from 1, compressed by suffix; the file appears whole or never.
 
@@ -147,9 +195,9 @@ def _text(rows: Rows) -> bytes:
     )
 
 
-def _read(path: Path, one_based: bool, dtype: DTypeLike) -> _Table:
-    """The whole file, its blocks put together."""
-    blocks = list(read_blocks(path, Terms(one_based, dtype)))
+def _read(path: Path, one_based: bool, dtype: DTypeLike, span: Span | None = None) -> _Table:
+    """The whole file or a stretch of it, its blocks put together."""
+    blocks = list(read_blocks(path, Terms(one_based, dtype), span=span))
     lengths = [np.zeros(1, np.int64), *(np.diff(block.indptr) for block in blocks)]
     table = _Table(
         path,
@@ -158,7 +206,7 @@ def _read(path: Path, one_based: bool, dtype: DTypeLike) -> _Table:
         _joined([block.values for block in blocks], dtype),
         _joined([block.labels for block in blocks], np.float64),
     )
-    if not len(table.labels):
+    if span is None and not len(table.labels):
         raise DataError(f"{path}: no rows in it")
     return table
 

@@ -26,6 +26,7 @@ from wpsgd.errors import DataError
 from wpsgd.kernels.parse import NEWLINE, after_line, parse_lines
 
 Text = NDArray[np.uint8]
+Span = tuple[int, int]
 
 BLOCK = 4 << 20  # bytes of text; its arrays take up to three times as much
 AHEAD = 2  # blocks that are decompressed before they are asked for
@@ -64,20 +65,44 @@ def processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def read_blocks(path: Path, terms: Terms, jobs: int = 1) -> Iterator[Block]:
+def read_blocks(path: Path, terms: Terms, jobs: int = 1, span: Span | None = None) -> Iterator[Block]:
     """The blocks of a file, plain or compressed, in order; the same whatever `jobs` is.
 
+    span: which bytes of a plain file, whole lines, or None for all
     Raises DataError, with line and column where there are any, at the first fault of the file.
     """
     lines = 0
-    texts = ahead(_texts(path)) if is_compressed(path) else _texts(path)
+    texts = ahead(_texts(path)) if is_compressed(path) else _texts(path, span)
     with closing(texts), closing(_in_order(lambda text: parse_block(text, terms), texts, jobs)) as parsed:
         try:
             for block in parsed:
                 yield block
                 lines += block.lines
         except Fault as fault:
+            lines += 0 if span is None else _lines_before(path, span[0])
             raise DataError(f"{path}:{lines + fault.line}:{fault.column}: {fault.what}") from None
+
+
+def stretch(path: Path, part: int, parts: int) -> Span:
+    """One of `parts` stretches of a plain file, of whole lines and about as many bytes."""
+    size = path.stat().st_size
+    with path.open("rb") as stream:
+        return _line_start(stream, size * part // parts), _line_start(stream, size * (part + 1) // parts)
+
+
+def _line_start(stream: IO[bytes], at: int) -> int:
+    """Where the first line begins that does not begin before `at`."""
+    if at == 0:
+        return 0
+    stream.seek(at - 1)
+    stream.readline()
+    return stream.tell()
+
+
+def _lines_before(path: Path, end: int) -> int:
+    with path.open("rb") as stream:
+        blocks = (stream.read(min(BLOCK, end - at)) for at in range(0, end, BLOCK))
+        return sum(block.count(b"\n") for block in blocks)
 
 
 def parse_block(text: Text, terms: Terms) -> Block:
@@ -150,13 +175,16 @@ def ahead(texts: Generator[Text, None, None]) -> Generator[Text, None, None]:
             yield text
 
 
-def _texts(path: Path) -> Generator[Text, None, None]:
+def _texts(path: Path, span: Span | None = None) -> Generator[Text, None, None]:
     """Pieces of about BLOCK bytes that end with a line."""
     expected = None if is_compressed(path) else path.stat().st_size
     found, rest = 0, np.empty(0, np.uint8)
     with opened(path) as stream:
+        if span is not None:
+            found, expected = span
+            stream.seek(found)
         try:
-            while (text := _more(stream, rest)).size > rest.size:
+            while (text := _more(stream, rest, None if span is None else span[1] - found)).size > rest.size:
                 found += text.size - rest.size
                 cut = _after_last_newline(text)
                 rest = text[cut:]
@@ -170,9 +198,9 @@ def _texts(path: Path) -> Generator[Text, None, None]:
         yield np.append(rest, np.uint8(NEWLINE))
 
 
-def _more(stream: IO[bytes], rest: Text) -> Text:
-    """The rest of the last piece, and what is read after it."""
-    text = np.empty(rest.size + BLOCK, np.uint8)
+def _more(stream: IO[bytes], rest: Text, left: int | None) -> Text:
+    """The rest of the last piece, and what is read after it, no more than what is left."""
+    text = np.empty(rest.size + (BLOCK if left is None else min(BLOCK, left)), np.uint8)
     text[: rest.size] = rest
     read = stream.readinto(text[rest.size :].data)  # type: ignore[attr-defined]
     return text[: rest.size + read]

@@ -17,6 +17,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from wpsgd.estimator import continuing, formats, path
+from wpsgd.estimator.files import FromFile, check_alone, is_path, whole_file
 from wpsgd.estimator.inputs import matrix_of
 from wpsgd.estimator.onnx import onnx_bytes
 from wpsgd.estimator.platt import probabilities
@@ -161,11 +162,12 @@ class WPSGDClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # s
         self.probability = probability
 
     @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> WPSGDClassifier:
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> WPSGDClassifier:
         """Trains on rows X (n, features), dense, sparse or a data frame, with labels y (n,).
 
-        Of a store (wpsgd.data.store) X is store.rows().to_scipy() and y store.labels; without an intercept
-        its rows stay mapped, and store.to_original gives coef_ the source's numbering of columns.
+        X may be the path of svmlight text, plain or compressed, or of a store (`wpsgd data convert`), labels
+        included. Of MPI ranks that pass one path each takes a stretch of its rows; compressed text is read by
+        each. coef_ numbers columns as the source does, from 0, so that it goes with any X.
         sample_weight: of the rows (n,), not negative; a row of weight 2 is two rows
         Raises ValueError (ConfigError and DataError are that too), Diverged; ends with ConvergenceWarning
         where tol was not met.
@@ -184,8 +186,12 @@ class WPSGDClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # s
         return self
 
     def decision_function(self, X: Any) -> NDArray[Any]:
-        """<w, x> + intercept, of shape (n,) for two classes, else (n, classes)."""
+        """<w, x> + intercept, of shape (n,) for two classes, else (n, classes).
+
+        X may be a path, here and in what follows, of which each process reads all, in the source's order.
+        """
         check_is_fitted(self)
+        X = self._read(X).matrix if is_path(X) else X
         scores = safe_sparse_dot(matrix_of(self, X), self.coef_.T, dense_output=True) + self.intercept_
         return np.asarray(scores.ravel() if scores.shape[1] == 1 else scores)
 
@@ -194,6 +200,17 @@ class WPSGDClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # s
         scores = self.decision_function(X)
         numbers = (scores > 0).astype(np.intp) if scores.ndim == 1 else scores.argmax(axis=1)
         return np.asarray(self.classes_[numbers])
+
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
+        """The share of rows whose class is predicted; of a path its labels are y, which is left out."""
+        check_is_fitted(self)
+        if is_path(X):
+            check_alone(y, sample_weight)
+            X, y, _ = self._read(X)
+        return float(super().score(X, y, sample_weight))
+
+    def _read(self, path: Any) -> FromFile:
+        return whole_file(path, self.n_features_in_, getattr(self, "_zero_based", "auto"))
 
     @available_if(_asked_for_probabilities)  # type: ignore[untyped-decorator]
     def predict_proba(self, X: Any) -> NDArray[np.float64]:

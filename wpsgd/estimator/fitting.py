@@ -29,6 +29,7 @@ from wpsgd.estimator.choices import (
     worker_count,
 )
 from wpsgd.estimator.classes import Together, blocks_of, bytes_of_class, fitting_in, shares_passes
+from wpsgd.estimator.files import is_path, own_part
 from wpsgd.estimator.gathering import to_first
 from wpsgd.estimator.inputs import Inputs, labelled, read
 from wpsgd.estimator.joining import Share, Whole, agreed, join, several, share_of
@@ -91,6 +92,9 @@ def meet(
 ) -> tuple[Inputs, Whole, int]:
     """This process's rows, what all bring together, and a seed that all share."""
     runtime = estimator.runtime
+    vars(estimator).pop("_zero_based", None)
+    if any(agreed(runtime, lambda: is_path(X))):
+        X, y, estimator._zero_based = own_part(runtime, X, y, sample_weight)
 
     held: list[Inputs] = []  # of this process alone: rows are not sent around
 

@@ -89,6 +89,8 @@ def save(model: Any, path: Path) -> None:
         "unit_norm": False,
         "facts": {"parameters": _plain(model.get_params(deep=False)), "solver": model.solver_},
     }
+    if hasattr(model, "_zero_based"):
+        settings["facts"]["zero_based"] = model._zero_based  # of files, as `wpsgd score` asks too
     arrays = {
         "weights": model.coef_[0] if two else model.coef_,
         "intercepts": model.intercept_,
@@ -119,7 +121,10 @@ def load(kind: type[Any], path: Path) -> Any:
                 raise DataError(
                     f"{path}: model format {found}; this version reads {FORMAT} and {MANY_CLASSES}"
                 )
-            return _filled(kind(**facts["parameters"]), arrays, str(facts["solver"]))
+            model = _filled(kind(**facts["parameters"]), arrays, str(facts["solver"]))
+            if "zero_based" in facts:
+                model._zero_based = facts["zero_based"]
+            return model
     except FileNotFoundError:
         raise DataError(f"{path}: no such model file") from None
     except DataError:
