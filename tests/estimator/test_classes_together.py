@@ -118,8 +118,8 @@ def test_a_warm_start_and_partial_fit_go_on_from_a_block_as_from_classes_one_by_
 
 def test_what_classes_share_is_in_the_trace_once() -> None:
     model = fitted(n_workers=2, tol=0.05, n_iter_no_change=1)
-    shared = [event for event in model.trace_ if event["kind"] != "look"]
-    assert all(event["classes"] == list("abcdefghij") and "class" not in event for event in shared)
+    shared = [event for event in model.trace_ if "class" not in event]
+    assert all(event["classes"] == list("abcdefghij") and event["kind"] != "look" for event in shared)
     totals = [event for event in shared if event["kind"] == "totals"]
     rounds = [event["round"] for event in shared if event["kind"] == "round"]
     assert rounds == list(range(1, model.n_iter_ + 1))  # whoever left on the way

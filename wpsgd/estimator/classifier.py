@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
-from sklearn.utils.extmath import safe_sparse_dot
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from wpsgd.estimator import continuing, formats, path
+from wpsgd.estimator.deciding import decision_values
 from wpsgd.estimator.files import FromFile, check_alone, is_path, whole_file
 from wpsgd.estimator.inputs import matrix_of
 from wpsgd.estimator.onnx import onnx_bytes
@@ -192,8 +192,8 @@ class WPSGDClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # s
         """
         check_is_fitted(self)
         X = self._read(X).matrix if is_path(X) else X
-        scores = safe_sparse_dot(matrix_of(self, X), self.coef_.T, dense_output=True) + self.intercept_
-        return np.asarray(scores.ravel() if scores.shape[1] == 1 else scores)
+        scores = decision_values(matrix_of(self, X), self.coef_, self.intercept_)
+        return scores.ravel() if scores.shape[1] == 1 else scores
 
     def predict(self, X: Any) -> NDArray[Any]:
         """The class of each row, of shape (n,)."""

@@ -17,7 +17,7 @@ from wpsgd.estimator.inputs import labelled
 from wpsgd.estimator.joining import several
 from wpsgd.estimator.last import Last
 from wpsgd.estimator.sgd import one_pass
-from wpsgd.estimator.solved import Solved
+from wpsgd.estimator.solved import Solved, weights_of, without_last_column
 
 
 def fit(estimator: Any, X: Any, y: Any, sample_weight: Any) -> None:
@@ -100,14 +100,13 @@ def _columns(estimator: Any) -> FloatArray:
 
 
 def _keep(estimator: Any, solved: list[Solved]) -> None:
-    features, dtype = estimator.n_features_in_, solved[0].weights.dtype
-    # row by row: of many classes a second copy would be what takes most memory
-    estimator.coef_ = np.empty((len(solved), features), dtype=dtype)
-    estimator.intercept_ = np.zeros(len(solved), dtype=dtype)
-    for number, one in enumerate(solved):
-        estimator.coef_[number] = one.weights[:features]
-        if estimator.fit_intercept:
-            estimator.intercept_[number] = one.weights[features] * estimator.intercept_scaling
+    """Takes the models over: their weights are lost to `solved`."""
+    weights = weights_of(solved)
+    estimator.intercept_ = np.zeros(len(solved), dtype=weights.dtype)
+    if estimator.fit_intercept:
+        estimator.intercept_[:] = weights[:, -1] * estimator.intercept_scaling
+        weights = without_last_column(weights)
+    estimator.coef_ = weights
     estimator._learners = [one.learner for one in solved]
     vars(estimator).pop("calibration_", None)  # of other weights
 

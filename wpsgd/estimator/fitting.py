@@ -31,12 +31,12 @@ from wpsgd.estimator.choices import (
 from wpsgd.estimator.classes import Together, blocks_of, bytes_of_class, fitting_in, shares_passes
 from wpsgd.estimator.files import is_path, own_part
 from wpsgd.estimator.gathering import to_first
-from wpsgd.estimator.inputs import Inputs, labelled, read
+from wpsgd.estimator.inputs import Inputs, held_out, labelled, read
 from wpsgd.estimator.joining import Share, Whole, agreed, join, several, share_of
 from wpsgd.estimator.last import Last, check_continued
 from wpsgd.estimator.platt import platt
 from wpsgd.estimator.sgd import Limits, Trainer
-from wpsgd.estimator.solved import Solved
+from wpsgd.estimator.solved import Solved, placed
 from wpsgd.estimator.unmet import unmet_by, warn
 
 T = TypeVar("T")
@@ -172,8 +172,10 @@ class _Fitting:
         usable = duals if shape == [len(rows)] * len(self.problems) else [None] * len(self.problems)
         bytes_each = rows.nonzeros * (4 + rows.values.itemsize) + 64 * len(rows) + 2 * rows.features * 8
 
-        def one(label: Any, start: Any) -> Solved:
-            return dual.solve(
+        table = self._table()
+
+        def one(number: int, label: Any) -> Solved:
+            solved = dual.solve(
                 labelled(rows, inputs.targets == label, weights),
                 estimator.loss,
                 float(estimator.alpha),
@@ -181,13 +183,13 @@ class _Fitting:
                 max_epochs=estimator.max_iter,
                 seed=self.seed,
                 deadline=self.deadline,
-                start=start,
+                start=usable[number],
                 tell=self.tell,
             )
+            return placed(solved, table[number])
 
-        return self._each(
-            [partial(one, *pair) for pair in zip(self.problems, usable, strict=True)], bytes_each
-        )
+        jobs = [partial(one, number, label) for number, label in enumerate(self.problems)]
+        return self._each(jobs, bytes_each)
 
     def by_strategy(self, inputs: Inputs, start: FloatArray | None) -> list[Solved]:
         trained, validation = self._split(inputs)
@@ -199,10 +201,13 @@ class _Fitting:
             together = Together(trainer, self.class_numbers(trained), weights, judged)
             return self._in_blocks(together, start)
 
+        table = self._table()
+
         def one(number: int, label: Any) -> Solved:
             judged = None if validation is None else (validation.targets == label, held_out)
             begin = None if start is None else start[number]
-            return trainer.train(trained.targets == label, weights, judged, begin, self.tell)
+            solved = trainer.train(trained.targets == label, weights, judged, begin, self.tell)
+            return placed(solved, table[number])
 
         jobs = [partial(one, number, label) for number, label in enumerate(self.problems)]
         if several(self.estimator.runtime):
@@ -217,11 +222,12 @@ class _Fitting:
             self.estimator.runtime,
             [*map(self._tell_of, self.problems)],
         )
-        bytes_each = bytes_of_class(trainer)
+        bytes_each, table = bytes_of_class(trainer), self._table()
 
         def one(block: range) -> list[Solved]:
-            begin = None if start is None else start[block.start : block.stop]
-            return together.train(block, tells[block.start : block.stop], begin)
+            part = slice(block.start, block.stop)
+            solved = together.train(block, tells[part], None if start is None else start[part])
+            return [placed(model, row) for model, row in zip(solved, table[part], strict=True)]
 
         if several(runtime):  # ranks meet in the same order, in blocks of one size
             mine = blocks_of(len(self.problems), bytes_each, 1)
@@ -232,6 +238,11 @@ class _Fitting:
             blocks = blocks_of(len(self.problems), bytes_each, self.estimator.n_jobs)
             parts = self._each([partial(one, block) for block in blocks], bytes_each * len(blocks[0]))
         return [solved for part in parts for solved in part]
+
+    def _table(self) -> FloatArray:
+        """Where the models of a training end up, (models, columns)."""
+        columns = self.whole.features + self.estimator.fit_intercept
+        return np.empty((len(self.problems), columns), dtype=self.whole.dtype)
 
     def _tell_of(self, label: Any) -> Callable[[str], None] | None:
         tell = self.tell
@@ -316,13 +327,3 @@ class _Fitting:
         # classes are what runs side by side; and with the number of threads the bits of a BLAS would change
         with threadpool_limits(1, user_api="blas"):
             return list(Parallel(n_jobs=together, backend="threading")(delayed(job)() for job in jobs))
-
-
-def held_out(targets: NDArray[Any], fraction: float, seed: int) -> NDArray[np.bool_]:
-    """A random mask with about that fraction of each class, and at most all but one row of it."""
-    rng, mask = np.random.default_rng(seed), np.zeros(len(targets), dtype=bool)
-    for label in np.unique(targets):
-        members = np.flatnonzero(targets == label)
-        count = min(round(fraction * len(members)), len(members) - 1)
-        mask[rng.permutation(members)[:count]] = True
-    return mask

@@ -98,3 +98,13 @@ def weighted(rows: Rows, weights: NDArray[np.float64] | None) -> Rows:
 
 def _sparse(matrix: Any) -> Any:
     return matrix if sparse.issparse(matrix) else sparse.csr_array(matrix)
+
+
+def held_out(targets: NDArray[Any], fraction: float, seed: int) -> NDArray[np.bool_]:
+    """A random mask with about that fraction of each class, and at most all but one row of it."""
+    rng, mask = np.random.default_rng(seed), np.zeros(len(targets), dtype=bool)
+    for label in np.unique(targets):
+        members = np.flatnonzero(targets == label)
+        count = min(round(fraction * len(members)), len(members) - 1)
+        mask[rng.permutation(members)[:count]] = True
+    return mask

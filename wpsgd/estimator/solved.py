@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -28,3 +28,28 @@ class Solved:
     unmet: str = ""
     learner: Mapping[str, Any] = field(default_factory=dict)
     dual: NDArray[np.float64] | None = None
+
+
+def placed(one: Solved, row: FloatArray) -> Solved:
+    """The same with its weights in `row`: of many classes, a second copy would be what takes most memory."""
+    row[:] = one.weights
+    return replace(one, weights=row)
+
+
+def weights_of(solved: Sequence[Solved]) -> FloatArray:
+    """Of all models, (models, columns): the array whose rows their weights are, if they are, else a copy."""
+    whole = solved[0].weights.base
+    shape = (len(solved), len(solved[0].weights))
+    rows = all(one.weights.base is whole for one in solved)
+    if rows and isinstance(whole, np.ndarray) and whole.shape == shape and whole.flags.c_contiguous:
+        return whole
+    return np.array([one.weights for one in solved])
+
+
+def without_last_column(weights: FloatArray) -> FloatArray:
+    """The other columns, in the memory of `weights`, which is C-contiguous and lost."""
+    models, columns = weights.shape
+    kept, flat = columns - 1, weights.reshape(-1)
+    for row in range(models):
+        flat[row * kept : (row + 1) * kept] = flat[row * columns : row * columns + kept]
+    return flat[: models * kept].reshape(models, kept)
