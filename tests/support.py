@@ -22,7 +22,8 @@ from wpsgd.data.synthetic import problem
 from wpsgd.evaluate import Scorer
 from wpsgd.kernels.stepsize import StepSize
 from wpsgd.learners.keeping import learner_for
-from wpsgd.learners.sgd import Objective, SGDLearner, make_learner
+from wpsgd.learners.node import make_learner
+from wpsgd.learners.sgd import Objective, SGDLearner
 from wpsgd.reducers import RULES, Rule, uniform, wp, wp_with
 from wpsgd.requests import Program, State
 from wpsgd.runtimes.costs import Cluster, Link, RowCost

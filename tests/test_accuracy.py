@@ -22,7 +22,8 @@ from wpsgd.experiment.progress import Silent
 from wpsgd.experiment.signals import Stop
 from wpsgd.experiment.study import Study
 from wpsgd.kernels.stepsize import StepSize
-from wpsgd.learners.sgd import Objective, make_learner
+from wpsgd.learners.node import make_learner
+from wpsgd.learners.sgd import Objective
 from wpsgd.reducers import uniform, wp
 from wpsgd.runtimes.costs import Cluster, RowCost
 from wpsgd.runtimes.job import Job

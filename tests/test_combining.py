@@ -14,7 +14,8 @@ from wpsgd.errors import ConfigError
 from wpsgd.evaluate import objective
 from wpsgd.kernels.stepsize import StepSize
 from wpsgd.learners.keeping import KeepsSquares, SquaresLearner, TailLearner, learner_for
-from wpsgd.learners.sgd import Objective, SGDLearner, make_learner
+from wpsgd.learners.node import make_learner
+from wpsgd.learners.sgd import Objective, SGDLearner
 from wpsgd.reducers import RULES, Combination, RoundFacts, Rule, wp_with
 from wpsgd.reducers.facts import moved, needing
 from wpsgd.requests import Node, State

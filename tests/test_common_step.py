@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from wpsgd.data.rows import Rows
 from wpsgd.data.synthetic import problem
 from wpsgd.kernels.stepsize import StepSize
-from wpsgd.learners.sgd import Objective, SGDLearner, make_learner
+from wpsgd.learners.node import make_learner
+from wpsgd.learners.sgd import Objective, SGDLearner
 
 OPTIMAL = StepSize("optimal", 0.01)
 

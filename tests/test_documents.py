@@ -16,7 +16,7 @@ from wpsgd.config import Settings, load
 from wpsgd.config import strategies as config_strategies
 from wpsgd.data.rows import Rows
 from wpsgd.data.synthetic import problem
-from wpsgd.learners.sgd import make_learner
+from wpsgd.learners.node import make_learner
 from wpsgd.reducers import RULES
 from wpsgd.runtimes.costs import Cluster, RowCost
 from wpsgd.runtimes.job import Job, Runtime

@@ -32,7 +32,8 @@ from wpsgd.forecast import (
     wp_weights,
 )
 from wpsgd.kernels.stepsize import StepSize
-from wpsgd.learners.sgd import Objective, make_learner
+from wpsgd.learners.node import make_learner
+from wpsgd.learners.sgd import Objective
 from wpsgd.reducers import wp
 from wpsgd.runtimes.job import Job
 from wpsgd.strategies.averaging import Averaging

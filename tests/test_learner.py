@@ -19,7 +19,9 @@ from wpsgd.data.rows import Rows
 from wpsgd.data.synthetic import problem
 from wpsgd.errors import ConfigError, Diverged
 from wpsgd.kernels.stepsize import StepSize
-from wpsgd.learners.sgd import AdaGradLearner, Objective, SGDLearner, make_learner
+from wpsgd.learners.adagrad import AdaGradLearner
+from wpsgd.learners.node import make_learner
+from wpsgd.learners.sgd import Objective, SGDLearner
 
 OPTIMAL = StepSize("optimal", 0.01)
 STEPS = {"sgd": OPTIMAL, "adagrad": StepSize("adagrad", 0.01, 0.5)}

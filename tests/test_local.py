@@ -14,7 +14,8 @@ from support import averaging, job
 from wpsgd.checkpoint import CheckpointKeeper
 from wpsgd.errors import ConfigError, Deadlock, Diverged
 from wpsgd.kernels.stepsize import StepSize
-from wpsgd.learners.sgd import Objective, make_learner
+from wpsgd.learners.node import make_learner
+from wpsgd.learners.sgd import Objective
 from wpsgd.requests import Compute, Node, OffClock, Recv, State, Tag
 from wpsgd.runtimes.local import Local
 from wpsgd.runtimes.pacing import Pace

@@ -12,7 +12,8 @@ from wpsgd.data.rows import Rows
 from wpsgd.data.synthetic import problem
 from wpsgd.kernels.stepsize import StepSize
 from wpsgd.learners.keeping import KeepsSquares, SquaresLearner, TailLearner, learner_for, unfit
-from wpsgd.learners.sgd import Objective, SGDLearner, make_learner
+from wpsgd.learners.node import make_learner
+from wpsgd.learners.sgd import Objective, SGDLearner
 from wpsgd.reducers import RULES
 
 STEPS = [

@@ -16,7 +16,8 @@ from experiments.bench.data import opened
 from experiments.bench.tasks.epochs import ALPHA
 from wpsgd.data.rows import Rows
 from wpsgd.kernels.stepsize import StepSize
-from wpsgd.learners.sgd import BLOCK, Objective, SGDLearner, make_learner
+from wpsgd.learners.node import make_learner
+from wpsgd.learners.sgd import BLOCK, Objective, SGDLearner
 from wpsgd.reducers import rule_named
 from wpsgd.runtimes.job import Job
 from wpsgd.runtimes.mpi import MPI

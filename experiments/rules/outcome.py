@@ -9,7 +9,8 @@ from experiments.rules.grid import ALPHA, COMPARED, Case, dealt, problem
 from wpsgd import evaluate
 from wpsgd.errors import Diverged
 from wpsgd.learners.keeping import learner_for
-from wpsgd.learners.sgd import Objective, SGDLearner, make_learner
+from wpsgd.learners.node import make_learner
+from wpsgd.learners.sgd import Objective, SGDLearner
 from wpsgd.reducers import Rule
 from wpsgd.requests import Vector
 from wpsgd.runtimes.costs import Cluster, RowCost

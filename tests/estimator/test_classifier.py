@@ -27,7 +27,8 @@ from wpsgd.estimator import choices, dual
 from wpsgd.estimator.inputs import read
 from wpsgd.estimator.solved import Solved
 from wpsgd.kernels.stepsize import StepSize
-from wpsgd.learners.sgd import Objective, make_learner
+from wpsgd.learners.node import make_learner
+from wpsgd.learners.sgd import Objective
 from wpsgd.runtimes.costs import Cluster, RowCost
 from wpsgd.runtimes.simulated import Simulated
 

@@ -21,7 +21,8 @@ from wpsgd.data.rows import Rows
 from wpsgd.data.svmlight import write_svmlight
 from wpsgd.data.synthetic import problem
 from wpsgd.kernels.stepsize import StepSize
-from wpsgd.learners.sgd import Objective, make_learner
+from wpsgd.learners.node import make_learner
+from wpsgd.learners.sgd import Objective
 
 CONFIG = """
 [data]

@@ -14,7 +14,8 @@ from sklearn.linear_model import SGDClassifier
 from wpsgd.data.rows import Rows
 from wpsgd.data.synthetic import problem
 from wpsgd.kernels.stepsize import Schedule, StepSize
-from wpsgd.learners.sgd import Objective, SGDLearner, make_learner
+from wpsgd.learners.node import make_learner
+from wpsgd.learners.sgd import Objective, SGDLearner
 
 SETTINGS = {
     "optimal": (1e-3, 1.0, 0.5),

@@ -14,7 +14,8 @@ from mpi4py import MPI as mpi  # noqa: N811 - the runtime is called MPI
 
 from wpsgd.data.synthetic import real_sim_twin
 from wpsgd.kernels.stepsize import StepSize
-from wpsgd.learners.sgd import Objective, SGDLearner, make_learner
+from wpsgd.learners.node import make_learner
+from wpsgd.learners.sgd import Objective, SGDLearner
 from wpsgd.reducers import Rule, uniform, wp
 from wpsgd.runtimes.job import Job
 from wpsgd.runtimes.mpi import MPI

@@ -21,8 +21,8 @@ from wpsgd.estimator.inputs import labelled
 from wpsgd.estimator.solved import Solved
 from wpsgd.estimator.stopping import Certified, Stopper
 from wpsgd.evaluate import Scorer
-from wpsgd.learners.node import make_node_learner
-from wpsgd.learners.sgd import Learner, Objective, make_learner
+from wpsgd.learners.node import make_learner, make_node_learner
+from wpsgd.learners.sgd import Learner, Objective
 from wpsgd.learners.shard_dual import ShardDual
 from wpsgd.runtimes.job import Job, Runtime
 from wpsgd.sample import SIZE, Sample

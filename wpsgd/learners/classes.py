@@ -12,8 +12,9 @@ from wpsgd.data.rows import FloatArray, Rows
 from wpsgd.errors import ConfigError
 from wpsgd.kernels.classes import add_classes_gradient, classes_pass
 from wpsgd.kernels.classes_adagrad import adagrad_classes_pass, settle_classes
+from wpsgd.learners.adagrad import AdaGradLearner
 from wpsgd.learners.row_order import RowOrder
-from wpsgd.learners.sgd import AdaGradLearner, Objective, SGDLearner
+from wpsgd.learners.sgd import Objective, SGDLearner
 
 
 @dataclass(eq=False)

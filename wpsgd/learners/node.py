@@ -7,10 +7,11 @@ from typing import Any
 
 from wpsgd.data.rows import Rows
 from wpsgd.errors import ConfigError
+from wpsgd.learners.adagrad import AdaGradLearner
 from wpsgd.learners.delay import DelayLearner, StaleDecayLearner
 from wpsgd.learners.late_keeping import KEEPING
 from wpsgd.learners.row_order import RowOrder
-from wpsgd.learners.sgd import Objective, SGDLearner, make_learner
+from wpsgd.learners.sgd import Objective, SGDLearner
 from wpsgd.learners.threaded import ThreadedLearner
 
 
@@ -31,6 +32,24 @@ class InNode:
     def extra_vectors(self) -> int:
         """Weight vectors in memory beside those of a plain learner."""
         return self.delay + 1 if self.stale_decay else 0
+
+
+def make_learner(
+    shard: Rows,
+    objective: Objective,
+    *,
+    seed: int,
+    rank: int,
+    shuffle: bool = True,
+    block: int = 1,
+    kind: type[SGDLearner] = SGDLearner,
+) -> SGDLearner:
+    """The learner of one node for the objective's schedule. Raises ConfigError for an unfit w0.
+
+    kind: where all coordinates have one step size (see learners/keeping.py)
+    """
+    kind = AdaGradLearner if objective.step.schedule == "adagrad" else kind
+    return kind(shard, objective, RowOrder(len(shard), seed, rank, shuffle, block))
 
 
 def _late(inside: InNode) -> tuple[type[SGDLearner], dict[str, Any]]:

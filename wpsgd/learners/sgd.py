@@ -13,7 +13,7 @@ from wpsgd.data.rows import FloatArray, Rows
 from wpsgd.errors import ConfigError, Diverged
 from wpsgd.kernels.gradient import add_gradient
 from wpsgd.kernels.losses import LOSSES
-from wpsgd.kernels.sgd import adagrad_pass, contraction, settle, sgd_pass
+from wpsgd.kernels.sgd import contraction, sgd_pass
 from wpsgd.kernels.sparse import AHEAD, CACHE
 from wpsgd.kernels.stepsize import StepSize
 from wpsgd.learners import changes
@@ -249,85 +249,6 @@ class SGDLearner:
             f" lower eta0 (now {size.eta0:g}, learning_rate {size.schedule!r}) or w0,"
             " or scale the rows to unit length"
         )
-
-
-@dataclass(eq=False)
-class AdaGradLearner(SGDLearner):
-    """The same with AdaGrad (Duchi, Hazan, Singer 2011): a step size for each coordinate.
-
-    The accumulated squares stay on their node when models are combined.
-    """
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._squares = np.zeros(self.coordinates)
-        self._touched = np.zeros(self.shard.features, dtype=np.int64)
-        self._carry[0] = 0.0  # the intercept's accumulated squares: these weights have no scale
-
-    def _pass(self, order: NDArray[np.int64]) -> int:
-        step = self.objective.step
-        vector = self.weights[: self.shard.features]
-        accumulators = (self._squares, self._touched, self._carry)
-        arrays, now = self._arrays, self.steps
-        return adagrad_pass(
-            vector, *accumulators, *arrays, order, now, step.eta0, step.alpha, self._loss, self._rate
-        )
-
-    def warm_up(self) -> None:
-        super().warm_up()
-        self.contribution()
-
-    def squares(self) -> NDArray[np.float64]:
-        """Squared gradients of the whole run, float64 of the shape of the weights."""
-        intercept = self._carry[:1] if self.objective.intercept else ()
-        return np.append(self._squares, intercept)
-
-    def contribution(self) -> FloatArray:
-        self._spare[:] = self.weights
-        if self.objective.intercept:
-            self._spare[-1] = self._carry[1]
-        self._settle(self._spare[: self.coordinates], self._touched.copy())
-        return self._spare
-
-    def commit(self, model: FloatArray, steps: int) -> None:
-        squares = self._carry[0]
-        super().commit(model, steps)
-        self._carry[0] = squares
-        self._touched[:] = steps
-
-    def state(self) -> dict[str, Any]:
-        return {
-            **super().state(),
-            "squares": self._squares.copy(),
-            "intercept_squares": float(self._carry[0]),
-        }
-
-    def restore(self, weights: FloatArray, state: Mapping[str, Any]) -> None:
-        super().restore(weights, state)
-        self._squares[:] = state["squares"]
-        self._carry[0] = float(state["intercept_squares"])
-
-    def _settle(self, vector: FloatArray, touched: NDArray[np.int64]) -> None:
-        step = self.objective.step
-        settle(vector, self._squares, touched, self.steps, step.eta0, step.alpha)
-
-
-def make_learner(
-    shard: Rows,
-    objective: Objective,
-    *,
-    seed: int,
-    rank: int,
-    shuffle: bool = True,
-    block: int = 1,
-    kind: type[SGDLearner] = SGDLearner,
-) -> SGDLearner:
-    """The learner of one node for the objective's schedule. Raises ConfigError for an unfit w0.
-
-    kind: where all coordinates have one step size (see learners/keeping.py)
-    """
-    kind = AdaGradLearner if objective.step.schedule == "adagrad" else kind
-    return kind(shard, objective, RowOrder(len(shard), seed, rank, shuffle, block))
 
 
 KernelArrays: TypeAlias = tuple[Any, Any, Any, Any, Any]

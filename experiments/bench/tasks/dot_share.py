@@ -20,8 +20,9 @@ from wpsgd.data.store import open_store
 from wpsgd.data.synthetic import Stream, kdd2010_shape
 from wpsgd.kernels.sparse import AHEAD, CACHE
 from wpsgd.kernels.stepsize import StepSize
+from wpsgd.learners.node import make_learner
 from wpsgd.learners.row_order import RowOrder
-from wpsgd.learners.sgd import BLOCK, Objective, kernel_arrays, make_learner
+from wpsgd.learners.sgd import BLOCK, Objective, kernel_arrays
 
 TASK = "dot_share"
 FULL = "kdd2010-twin, full width"

@@ -20,7 +20,8 @@ from experiments.bench.peers import sgd_classifier
 from experiments.bench.timing import pinned
 from wpsgd.data.rows import Rows
 from wpsgd.kernels.stepsize import StepSize
-from wpsgd.learners.sgd import BLOCK, Objective, make_learner
+from wpsgd.learners.node import make_learner
+from wpsgd.learners.sgd import BLOCK, Objective
 
 TASK = "epochs"
 ALPHA = 1e-5
