@@ -96,8 +96,9 @@ def job(
     empty: Sequence[int] = (),
     **settings: Any,
 ) -> Job:
-    """A job on the small problem; `settings` are further fields of Job."""
-    kind = learner_for(program.rule) if isinstance(program, Averaging) else SGDLearner
+    """A job on the small problem; `settings` are further fields of Job. asked: as of `learner_for`"""
+    asked = settings.pop("asked", False)
+    kind = learner_for(program.rule, asked) if isinstance(program, Averaging) else SGDLearner
     return Job(
         program,
         lambda rank: learner_of(rank, ranks, step, dtype, empty, kind),

@@ -13,13 +13,15 @@ from support import ADAGRAD, CONSTANT, OPTIMAL, ROUNDS, UNEQUAL, averaging, job,
 
 from wpsgd.evaluate import Scorer, accuracy, line_search, objective
 from wpsgd.kernels.stepsize import StepSize
+from wpsgd.learners.keeping import AskedLearner
 from wpsgd.learners.node import InNode, make_node_learner
 from wpsgd.learners.sgd import Objective
-from wpsgd.reducers import RULES, RoundFacts, SampledModels, wp_with
+from wpsgd.reducers import RULES, Moments, RoundFacts, SampledModels, wp_with
 from wpsgd.requests import Node, State
 from wpsgd.runtimes.job import Job, Outcome
 from wpsgd.runtimes.local import Local
 from wpsgd.strategies.averaging import Averaging
+from wpsgd.strategies.combining import FLOOR
 from wpsgd.strategies.counterfactual import AS_RUN, CANDIDATES, product
 from wpsgd.strategies.hybrid import Hybrid
 from wpsgd.strategies.line_search import Line, lowest
@@ -27,8 +29,9 @@ from wpsgd.strategies.outer import Outer
 from wpsgd.strategies.patterns import ByRows, Given, Looks
 
 RANKS = 4
-COUNTS = UNEQUAL[:RANKS]
-ASKED = {"uniform", "wp", "steps", "shard", "fednova", "asum", "wp, validated"}
+COUNTS, BEFORE = UNEQUAL[:RANKS], (30, 17, 55, 8)
+LINEAR = {"uniform", "wp", "steps", "shard", "fednova", "asum", "inverse_variance", "wp, validated"}
+KEPT = {"diagonal", "tail"}  # ask for what learners keep for them alone
 SCORES = ("objective", "test_objective", "accuracy", "objective_after_line_search", "effective_nodes")
 
 
@@ -40,7 +43,7 @@ def scorer_of(rank: int, dtype: str = "float64") -> Scorer:
 
 
 def run(program: Averaging, place: Any = None, intercept: bool = False, **settings: Any) -> Outcome:
-    made = job(program, RANKS, program.step, scorer=scorer_of, **settings)
+    made = job(program, RANKS, program.step, scorer=scorer_of, asked=settings.pop("asked", True), **settings)
     if intercept:
         made = replace(made, learner=lambda rank: learner_of(rank, intercept=True, step=program.step))
     return (place or simulated(RANKS)).run(made)
@@ -48,7 +51,8 @@ def run(program: Averaging, place: Any = None, intercept: bool = False, **settin
 
 def learner_of(rank: int, *, intercept: bool = False, step: StepSize = CONSTANT) -> Any:
     held = support.rows().take(support.shards(RANKS)[rank])
-    return make_node_learner(held, Objective("hinge", step, 0.25, intercept), InNode(), seed=7, rank=rank)
+    objective = Objective("hinge", step, 0.25, intercept)
+    return make_node_learner(held, objective, InNode(), seed=7, rank=rank, kind=AskedLearner)
 
 
 def asked_about(rule: str, step: StepSize = CONSTANT, rounds: int = 1, **more: Any) -> Averaging:
@@ -63,23 +67,38 @@ def found(outcome: Outcome, round: float) -> dict[str, Any]:
 
 @pytest.mark.parametrize("intercept", [False, True])
 def test_every_rule_is_scored_as_if_the_models_had_been_combined_by_it(intercept: bool) -> None:
-    table = found(run(asked_about("uniform", looks=Looks(1, 1)), intercept=intercept), 1)
+    # after a first round that no look sees, of which `inverse_variance` remembers moments
+    given = Given((BEFORE, COUNTS))
+    program = averaging(RANKS, given, "uniform", CONSTANT, rounds=2, looks=Looks(1, 2))
+    table = found(run(replace(program, counterfactual=True), intercept=intercept), 2)
     learners = [learner_of(rank, intercept=intercept) for rank in range(RANKS)]
     x0 = learners[0].weights.copy()
-    for learner, count in zip(learners, COUNTS, strict=True):
+    for learner, count in zip(learners, BEFORE, strict=True):
         learner.advance(count)
     nodes = np.array([learner.contribution() for learner in learners])
+    v = nodes.mean(axis=0)
+    spread = sum(count * float((w - v) @ (w - v)) for count, w in zip(BEFORE, nodes, strict=True))
+    moments = Moments(float((v - x0) @ (v - x0)), spread / (RANKS - 1))
+    for learner, count in zip(learners, COUNTS, strict=True):
+        learner.commit(v, max(BEFORE))
+        learner.advance(count)
+    x0, nodes = v, np.array([learner.contribution() for learner in learners])
+    averages = np.array([learner.average() for learner in learners])
+    squares = np.array([learner.squares() for learner in learners]) + FLOOR
     sample = support.sample_of()
     models = SampledModels(
         sample, np.array([sample.margins(w) for w in nodes]), nodes[:, :80] @ nodes[:, :80].T
     )
-    facts = RoundFacts(COUNTS, 0, CONSTANT, support.sizes(RANKS), sampled=models)
+    facts = RoundFacts(
+        COUNTS, max(BEFORE), CONSTANT, support.sizes(RANKS), moments, tuple(squares.sum(axis=1)), models
+    )
     train, test = support.rows()[:400], support.rows()[400:]
-    scored = {name for name in table if "left_out" not in table[name]}
-    assert scored == ASKED | {AS_RUN}
-    for name in ASKED:
+    assert table.keys() == {*CANDIDATES, AS_RUN}
+    for name in CANDIDATES:
         combination = CANDIDATES[name](facts)
-        v = combination.start * x0 + combination.omega @ nodes
+        v = combination.start * x0 + combination.omega @ (averages if name == "tail" else nodes)
+        if name == "diagonal":
+            v = (squares * nodes).sum(axis=0) / squares.sum(axis=0)
         length, shortest = line_search(v, train, loss="hinge", alpha=1e-3)
         expected = {
             "objective": objective(v, train, loss="hinge", alpha=1e-3),
@@ -91,7 +110,7 @@ def test_every_rule_is_scored_as_if_the_models_had_been_combined_by_it(intercept
         for score, value in expected.items():
             assert table[name][score] == pytest.approx(value, rel=1e-7), (name, score)
         assert table[name]["line_search_factor"] == pytest.approx(length, rel=2e-2)
-    assert len({table[name]["objective"] for name in ASKED}) == len(ASKED)
+    assert len({table[name]["objective"] for name in CANDIDATES}) == len(CANDIDATES)
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -103,9 +122,18 @@ def test_the_rule_of_a_run_is_found_in_its_table(rule: str) -> None:
         table = found(outcome, round)
         assert table[AS_RUN]["objective"] == pytest.approx(look["objective"], rel=1e-12)
         assert table[AS_RUN]["accuracy"] == look["accuracy"]
-        if rule in ASKED:
-            for score in SCORES:
-                assert table[rule][score] == pytest.approx(table[AS_RUN][score], rel=1e-9)
+        for score in SCORES:
+            assert table[rule][score] == pytest.approx(table[AS_RUN][score], rel=1e-9)
+        asked = CANDIDATES.keys() if rule != "tail" else CANDIDATES.keys() - {"inverse_variance"}
+        assert {name for name in table if "left_out" not in table[name]} == {*asked, AS_RUN}
+
+
+def test_rules_are_asked_about_iterates_where_the_run_combines_averages() -> None:
+    tables = [found(run(asked_about(rule, looks=Looks(1, 1))), 1) for rule in ("uniform", "tail")]
+    for name in CANDIDATES.keys() - {"inverse_variance"}:
+        assert tables[1][name] == tables[0][name]
+    assert tables[0][AS_RUN] != tables[1][AS_RUN]
+    assert "averages" in tables[1]["inverse_variance"]["left_out"]
 
 
 def test_what_is_done_to_a_combination_besides_is_scored_as_run_only() -> None:
@@ -124,7 +152,7 @@ def test_what_is_done_to_a_combination_besides_is_scored_as_run_only() -> None:
 def test_asking_changes_neither_a_bit_nor_the_clock(rule: str, looks: int, wire: Any) -> None:
     wire = "dense" if rule in ("diagonal", "tail") else wire
     program = replace(asked_about(rule, OPTIMAL, ROUNDS, looks=Looks(looks, ROUNDS)), wire=wire)
-    told, silent = run(program), run(replace(program, counterfactual=False))
+    told, silent = run(program), run(replace(program, counterfactual=False), asked=False)
     assert told.model.tobytes() == silent.model.tobytes()
     assert len(support.of_kind(told, "counterfactual")) == looks * (1 + len(CANDIDATES))
     kept = [event for event in told.events if event["kind"] != "counterfactual"]
@@ -138,7 +166,7 @@ def test_threads_find_what_virtual_clocks_find() -> None:
 
 
 def test_a_resumed_run_asks_on(tmp_path: Path) -> None:
-    program = asked_about("wp", OPTIMAL, ROUNDS, looks=Looks(ROUNDS, ROUNDS))
+    program = asked_about("uniform", OPTIMAL, ROUNDS, looks=Looks(ROUNDS, ROUNDS))
     whole = run(program)
     run(program, keeper=support.keeper(tmp_path, stop_after=2))
     rest = run(program, state=support.resumed(tmp_path))
@@ -147,18 +175,18 @@ def test_a_resumed_run_asks_on(tmp_path: Path) -> None:
 
 
 def test_rules_that_cannot_be_asked_are_left_out_with_the_reason() -> None:
-    plain = found(run(asked_about("uniform", looks=Looks(1, 1))), 1)
+    plain = found(run(asked_about("uniform", looks=Looks(1, 1)), asked=False), 1)
     without = {name: event["left_out"] for name, event in plain.items() if "left_out" in event}
-    assert without.keys() == {"diagonal", "tail", "inverse_variance"}
+    assert without.keys() == KEPT
     assert "squared gradients" in without["diagonal"]
     assert "iterates" in without["tail"]
-    assert "round before" in without["inverse_variance"]
     scaled = found(run(asked_about("uniform", ADAGRAD, looks=Looks(1, 1))), 1)
     assert {name for name in scaled if "left_out" not in scaled[name]} == {
         AS_RUN,
         "uniform",
         "steps",
         "shard",
+        "diagonal",
     }
     nothing = replace(job(asked_about("wp", looks=Looks(1, 1)), RANKS, CONSTANT), sample=None)
     unsampled = found(simulated(RANKS).run(nothing), 1)

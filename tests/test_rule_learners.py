@@ -11,7 +11,15 @@ import pytest
 from wpsgd.data.rows import Rows
 from wpsgd.data.synthetic import problem
 from wpsgd.kernels.stepsize import StepSize
-from wpsgd.learners.keeping import KeepsSquares, SquaresLearner, TailLearner, learner_for, unfit
+from wpsgd.learners.keeping import (
+    AskedLearner,
+    AskedTailLearner,
+    KeepsSquares,
+    SquaresLearner,
+    TailLearner,
+    learner_for,
+    unfit,
+)
 from wpsgd.learners.node import make_learner
 from wpsgd.learners.sgd import Objective, SGDLearner
 from wpsgd.reducers import RULES
@@ -73,7 +81,7 @@ def test_the_average_in_single_precision_is_as_good_as_its_iterates() -> None:
 
 @pytest.mark.parametrize("step", STEPS, ids=str)
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-@pytest.mark.parametrize("kind", [TailLearner, SquaresLearner])
+@pytest.mark.parametrize("kind", [TailLearner, SquaresLearner, AskedLearner])
 def test_keeping_more_leaves_the_iterates_their_bits(
     kind: type[SGDLearner], step: StepSize, dtype: str
 ) -> None:
@@ -82,6 +90,27 @@ def test_keeping_more_leaves_the_iterates_their_bits(
         plain.advance(count)
         keeping.advance(count)
     assert SGDLearner.contribution(keeping).tobytes() == plain.contribution().tobytes()
+
+
+def test_a_learner_that_is_asked_keeps_what_the_others_keep_and_contributes_its_own() -> None:
+    kinds = (SGDLearner, TailLearner, SquaresLearner, AskedLearner, AskedTailLearner)
+    plain, averaging, squaring, asked, tail = (
+        learner(kind, STEPS[0], rows(weighted=True), True) for kind in kinds
+    )
+    for _ in range(2):  # anew after each commit
+        for one in (plain, averaging, squaring, asked, tail):
+            one.advance(200)
+        average, iterate = averaging.contribution().tobytes(), plain.contribution().tobytes()
+        for one, given in ((asked, iterate), (tail, average)):
+            assert isinstance(one, AskedLearner | AskedTailLearner)
+            assert isinstance(squaring, SquaresLearner)
+            assert one.contribution().tobytes() == given
+            assert one.average().tobytes() == average
+            assert one.iterate().tobytes() == iterate
+            assert one.squares().tobytes() == squaring.squares().tobytes()
+        model = plain.contribution().copy()
+        for one in (plain, averaging, squaring, asked, tail):
+            one.commit(model, one.steps)
 
 
 def test_chunks_change_no_bit_of_an_average_and_a_commit_starts_a_new_one() -> None:
@@ -138,5 +167,7 @@ def test_a_rule_says_what_learner_it_needs() -> None:
     for rule in RULES.values():
         assert unfit(rule, learner(learner_for(rule), STEPS[0], rows())) == ""
         assert (unfit(rule, plain) == "") == (learner_for(rule) is SGDLearner)
+        assert unfit(rule, learner(learner_for(rule, asked=True), STEPS[0], rows())) == ""
+    assert unfit(RULES["tail"], learner(AskedLearner, STEPS[0], rows()))  # contributes none
     assert unfit(RULES["tail"], plain).endswith("make_learner(..., kind=TailLearner)")
     assert unfit(RULES["diagonal"], plain).endswith("make_learner(..., kind=SquaresLearner)")

@@ -12,8 +12,8 @@ A trace is a list of events, each a flat JSON object with a `kind`:
                relative_deviation of the ranks' models (null: not finite) where models were combined
     counterfactual  rank 0, at looks, one for each rule and one for the run itself (rule "as run"): round,
                rows, rule; objective, test_objective, accuracy, line_search_factor,
-               objective_after_line_search, effective_nodes of what it would have made of the same models; or
-               left_out, the reason
+               objective_after_line_search, effective_nodes of what it would have made of the nodes' last
+               iterates ("tail": of averages of them); or left_out, the reason
     totals     rank, host, speed (emulated, or null), rows, compute, wait, communication, bytes, cpu, seconds;
                judging, the seconds of compute in which models were judged rather than trained
 

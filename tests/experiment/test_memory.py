@@ -14,7 +14,7 @@ from wpsgd.config import DataSettings, ModelSettings, Settings, load
 from wpsgd.config.reading import settings_of
 from wpsgd.data.load import load as load_data
 from wpsgd.experiment import memory, resident
-from wpsgd.experiment.extent import extent_of, foreseen
+from wpsgd.experiment.extent import Extent, extent_of, foreseen
 from wpsgd.experiment.memory import predict
 
 MIB = 1 << 20
@@ -98,10 +98,14 @@ def test_a_twin_is_foreseen_without_making_it() -> None:
 
 
 def predicted_of(study: Settings, **model: object) -> int:
+    changed = replace(study, model=study.model.model_copy(update=model))
+    return predict(changed, known(study), 2, 2).total
+
+
+def known(study: Settings) -> Extent:
     extent = foreseen(DataSettings(source="kdd2010-twin", scale=0.5), study.model)
     assert extent is not None
-    changed = replace(study, model=study.model.model_copy(update=model))
-    return predict(changed, replace(extent, loading=extent.loaded), 2, 2).total
+    return replace(extent, loading=extent.loaded)
 
 
 def test_each_thing_that_a_rank_holds_counts() -> None:
@@ -110,6 +114,8 @@ def test_each_thing_that_a_rank_holds_counts() -> None:
     width = 10_108_415
     asking = replace(study, report=study.report.model_copy(update={"counterfactual": True}))
     assert predicted_of(asking) > plain + 2 * 4 * 8 * width  # margins besides
+    together = [predict(each, known(each), 2, None).total for each in (study, asking)]
+    assert together[1] > together[0] + 2 * (4 + 7) * 8 * width
     # the start model of rounds that might be sparse
     start = 8 * (width + 1)
     assert predicted_of(load("small", strategies=["simuparallel"])) == plain + 2 * start

@@ -96,10 +96,24 @@ def test_a_study_tells_what_other_rules_would_have_given(study: Path, tmp_path: 
         best = asked["as run"]["objective_after_line_search"]
         assert best == pytest.approx(strategy["objective_after_line_search"], rel=1e-6)
         assert asked["wp"].keys() == asked["as run"].keys()
-        assert asked["tail"].keys() == {"round", "left_out"}
+        for rule in ("tail", "diagonal"):  # what their learners keep has its price under a real clock
+            own = strategy["name"] == rule
+            assert asked[rule].keys() == (asked["as run"].keys() if own else {"round", "left_out"})
     assert not any(
         "counterfactual" in each for each in json.loads((silent / "results.json").read_text())["strategies"]
     )
+
+
+def test_under_virtual_clocks_all_rules_are_asked(study: Path, tmp_path: Path) -> None:
+    cluster = tmp_path / "cluster.toml"
+    cluster.write_text(CLUSTER)
+    asking = settings(report__counterfactual="true")
+    content = json.loads(
+        done("simulate", study, "--cluster", cluster, "--json", "--out", tmp_path / "x", *QUICK, *asking).out
+    )
+    for strategy in content["strategies"]:
+        out = {rule for rule, told in strategy["counterfactual"].items() if "left_out" in told}
+        assert out == ({"inverse_variance"} if strategy["name"] == "tail" else set())
 
 
 def test_a_study_of_rules_that_was_stopped_goes_on_to_the_same_models(

@@ -68,6 +68,11 @@ class CombiningSettings(Table):
         return learner_for(self.combination_rule)
 
     @property
+    def asked_learner(self) -> type[SGDLearner]:
+        """The kind of learner that all rules need, of which one is the run's."""
+        return learner_for(self.combination_rule, asked=True)
+
+    @property
     def judges_models(self) -> bool:
         """Whether models are judged on a sample of rows between rounds."""
         return self.line_search or "sample" in self.combination_rule.needs

@@ -76,6 +76,11 @@ class StrategySettings(NodeKeys):
         return SGDLearner
 
     @property
+    def asked_learner(self) -> type[SGDLearner]:
+        """The same where all rules are to be asked about its models."""
+        return self.learner
+
+    @property
     def judges_models(self) -> bool:
         """Whether its nodes need a sample of rows."""
         return False

@@ -28,7 +28,8 @@ SAMPLE = 10_000  # rows that are dealt out to see how shards compare in size
 # along a line; an area under a curve; the dual variable and what is known of its row; the same with margins
 ORDER, SCORE, SEARCH, CURVE, DUAL, SHARD_DUAL = 17, 33, 36, 90, 45, 77
 MOVING = 0.3  # of the rows in the dual solver's first working set, roughly: less than 0.1 to 0.9 were seen
-COMBINATIONS = 8  # that a look scores where it asks what other rules would have given
+COMBINATIONS = 11  # that a look scores where it asks what other rules would have given
+ASKED = 7  # vectors: averages and squares of a node under virtual clocks, and to combine models by them
 CONVERTED = "convert it once (wpsgd data convert) and train on the folder, which is mapped and shared"
 SMALLER = 'fewer ranks on a host or [model] dtype = "float32" need less'
 
@@ -56,7 +57,10 @@ class Prediction:
 
 def predict(settings: Settings, extent: Extent, ranks: int, processes: int | None) -> Prediction:
     """The peak of a study. processes: of this host, one for each rank; None: one runs all, on threads."""
-    parts = [strategy_bytes(settings, strategy, extent, ranks) for strategy in settings.strategies]
+    parts = [
+        strategy_bytes(settings, strategy, extent, ranks, processes is None)
+        for strategy in settings.strategies
+    ]
     # row numbers of all shards, and while they are dealt a permutation; the learners come after that
     base, dealt = PROCESS + extent.loaded, 8 * extent.train
     if processes is None:
@@ -69,8 +73,10 @@ def predict(settings: Settings, extent: Extent, ranks: int, processes: int | Non
     return Prediction(private, shared, shared + sum(sorted(private)[-(processes or 1) :]))
 
 
-def strategy_bytes(settings: Settings, strategy: StrategySettings, extent: Extent, ranks: int) -> list[int]:
-    """Of each rank's learner, scorer and reductions, beside the data."""
+def strategy_bytes(
+    settings: Settings, strategy: StrategySettings, extent: Extent, ranks: int, together: bool
+) -> list[int]:
+    """Of each rank's learner, scorer and reductions, beside the data. together: all ranks in one process"""
     sample = min(extent.train, SAMPLE)
     dealt = [len(shard) for shard in strategy.shards(sample, ranks, settings)]
     shards = [ceil(extent.train * size / max(1, sample)) for size in dealt]
@@ -80,6 +86,7 @@ def strategy_bytes(settings: Settings, strategy: StrategySettings, extent: Exten
     if settings.report.counterfactual and isinstance(strategy, AveragingSettings):
         # margins of all models and of what all rules make of them; x0 and copies of three models
         scored += 8 * (ranks + 2 + COMBINATIONS) * -(-extent.rows // ranks) + 4 * vector
+        scored += together * ASKED * 8 * (extent.features + 1)
     extra = strategy.extra_bytes(extent.features) + _learner_bytes(settings, extent)
     ascent = SHARD_DUAL if strategy.ascends_shards else 0
     if isinstance(strategy, AveragingSettings):

@@ -9,6 +9,7 @@ from wpsgd.kernels.compile import kernel
 from wpsgd.kernels.losses import pull_at
 from wpsgd.kernels.sgd import FOLD_BELOW, contraction
 from wpsgd.kernels.sparse import add, dot
+from wpsgd.kernels.squares import add_squares
 
 DECAY = 3.0  # the paper's eta: later iterates count for more, the last quarter of T for two thirds
 SMALLEST, LARGEST = 1e-9, 1e3  # a, and b / scale: beyond, digits would cancel
@@ -20,6 +21,7 @@ def tail_pass(
     carry: Any,
     mean: Any,
     blend: Any,
+    squares: Any,
     indptr: Any,
     indices: Any,
     values: Any,
@@ -39,6 +41,7 @@ def tail_pass(
 
     mean: float64 (features,), changed in place, zeros before the first row
     blend: float64 (4,), [a, b, rows averaged, average of the intercept], changed in place
+    squares: as in `squares_pass`, or empty where nobody asks for them
     The rest as in `sgd_pass`.
     """
     scale, intercept = carry[0], carry[1]
@@ -65,8 +68,11 @@ def tail_pass(
             step = eta * pull * y
             if weighted:
                 step *= weights[i]
+                pull *= weights[i]
             c = w.dtype.type(step / scale)
             add(w, indices, values, start, end, c)
+            if squares.size > 0:
+                add_squares(squares, indices, values, start, end, pull)
             intercept += intercept_rate * step
         average_step(mean, blend, w, indices, values, start, end, c, scale, intercept)
     carry[0], carry[1] = scale, intercept

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from wpsgd.data.rows import FloatArray
 from wpsgd.kernels.squares import squares_pass
 from wpsgd.kernels.tail import gather_tail, tail_pass
-from wpsgd.learners.sgd import NOTHING, SGDLearner
+from wpsgd.learners.sgd import SGDLearner
 from wpsgd.reducers import Rule
 
 NOTHING_YET = (1.0, 0.0, 0.0, 0.0)
@@ -27,17 +27,22 @@ class KeepsSquares(Protocol):
 
 @dataclass(eq=False)
 class KeepsAverage(SGDLearner):
-    """Contributes the polynomial-decay average of its iterates since the last commit, for the rule `tail`."""
+    """Keeps the polynomial-decay average of its iterates since the last commit."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self._mean = np.zeros(self.shard.features)
         self._blend = np.array(NOTHING_YET)
-        self._kept = (NOTHING, self._mean, self._blend)
+        self._kept = (self._kept[0], self._mean, self._blend)
 
-    def contribution(self) -> FloatArray:
+    def iterate(self) -> FloatArray:
+        """The last iterate, in the buffer of `contribution`."""
+        return super().contribution()
+
+    def average(self) -> FloatArray:
+        """The average of the iterates, the model itself before the first, in the buffer of `contribution`."""
         if self._blend[2] == 0.0:
-            return super().contribution()
+            return self.iterate()
         features, model = self.shard.features, self._mean.copy()
         gather_tail(model, self._blend.copy(), self.weights[:features])
         self._spare[:features] = model
@@ -56,14 +61,28 @@ class KeepsAverage(SGDLearner):
 
 
 @dataclass(eq=False)
-class TailLearner(KeepsAverage):
+class ContributesAverage(KeepsAverage):
+    """Contributes it, for the rule `tail`."""
+
+    def contribution(self) -> FloatArray:
+        return self.average()
+
+
+@dataclass(eq=False)
+class IteratesLearner(KeepsAverage):
     """Of one thread whose gradients are fresh."""
 
     def _pass(self, order: NDArray[np.int64]) -> int:
         step, vector = self.objective.step, self.weights[: self.shard.features]
         etas = step.etas(self.steps, len(order))
-        rest = (*self._arrays, order, etas, step.alpha, self._loss, self._rate)
-        return tail_pass(vector, self._carry, self._mean, self._blend, *rest)
+        squares, mean, blend = self._kept
+        kept = (self._carry, mean, blend, squares)
+        return tail_pass(vector, *kept, *self._arrays, order, etas, step.alpha, self._loss, self._rate)
+
+
+@dataclass(eq=False)
+class TailLearner(ContributesAverage, IteratesLearner):
+    """The same for the rule `tail`."""
 
 
 @dataclass(eq=False)
@@ -73,7 +92,7 @@ class AddsSquares(SGDLearner):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._squares = np.zeros(self.shard.features + 1)
-        self._kept = (self._squares, NOTHING, NOTHING)
+        self._kept = (self._squares, *self._kept[1:])
 
     def squares(self) -> NDArray[np.float64]:
         """Squared gradients since the last commit, float64 of the shape of the weights."""
@@ -95,8 +114,23 @@ class SquaresLearner(AddsSquares):
         return squares_pass(vector, self._carry, self._squares, *rest)
 
 
-def learner_for(rule: Rule) -> type[SGDLearner]:
-    """The kind of learner that a rule needs where the step size is one for all coordinates."""
+@dataclass(eq=False)
+class AskedLearner(AddsSquares, IteratesLearner):
+    """Keeps averages and squares, so that all rules can be asked about its iterates, which it contributes."""
+
+
+@dataclass(eq=False)
+class AskedTailLearner(AddsSquares, TailLearner):
+    """The same for a run of the rule `tail`: contributes averages."""
+
+
+def learner_for(rule: Rule, asked: bool = False) -> type[SGDLearner]:
+    """The kind of learner that a rule needs where the step size is one for all coordinates.
+
+    asked: whether other rules are to be asked about its models too
+    """
+    if asked:
+        return AskedTailLearner if "average" in rule.needs else AskedLearner
     if "average" in rule.needs:
         return TailLearner
     return SquaresLearner if "squares" in rule.needs else SGDLearner
@@ -104,7 +138,7 @@ def learner_for(rule: Rule) -> type[SGDLearner]:
 
 def unfit(rule: Rule, learner: object) -> str:
     """What the rule needs and the learner does not keep, else an empty string."""
-    if "average" in rule.needs and not isinstance(learner, KeepsAverage):
+    if "average" in rule.needs and not isinstance(learner, ContributesAverage):
         return "a learner that averages its iterates: make_learner(..., kind=TailLearner)"
     if "squares" in rule.needs and not isinstance(learner, KeepsSquares):
         return "a learner that adds up squared gradients: make_learner(..., kind=SquaresLearner)"

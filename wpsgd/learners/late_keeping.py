@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from wpsgd.data.rows import FloatArray
 from wpsgd.kernels.tail import gather_tail, share_left
 from wpsgd.learners.delay import DelayLearner, StaleDecayLearner
-from wpsgd.learners.keeping import AddsSquares, KeepsAverage, SquaresLearner, TailLearner
+from wpsgd.learners.keeping import AddsSquares, ContributesAverage, SquaresLearner, TailLearner
 from wpsgd.learners.sgd import SGDLearner
 from wpsgd.learners.threaded import ThreadedLearner
 
@@ -21,7 +21,7 @@ SHARE = 32  # and at most, but for wide models, this part of the rows that it is
 
 
 @dataclass(eq=False)
-class DelayTailLearner(KeepsAverage, DelayLearner):
+class DelayTailLearner(ContributesAverage, DelayLearner):
     """Averages the weights after each step that is applied."""
 
 
@@ -31,7 +31,7 @@ class DelaySquaresLearner(AddsSquares, DelayLearner):
 
 
 @dataclass(eq=False)
-class StaleDecayTailLearner(KeepsAverage, StaleDecayLearner):
+class StaleDecayTailLearner(ContributesAverage, StaleDecayLearner):
     """The same of late decay."""
 
 
@@ -64,7 +64,7 @@ class ThreadedSquaresLearner(SquaresLearner, ThreadedLearner):
 
 
 @dataclass(eq=False)
-class ThreadedTailLearner(KeepsAverage, ThreadedLearner):
+class ThreadedTailLearner(ContributesAverage, ThreadedLearner):
     """Averages the weights that threads share, where they meet: each stands for all iterates since the last.
 
     While threads are at work nobody sees an iterate. They meet so often that a pass over the weights costs no

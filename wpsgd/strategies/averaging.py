@@ -62,7 +62,7 @@ class Averaging:
             complete += 1
             await self.report(node, complete, counts, combined)
             if self.looks.due_after(complete):
-                await OffClock(partial(self.look, node, complete, counts, start, combined))
+                await OffClock(partial(self.look, node, complete, counts, start, memory, combined))
             learner.commit(combined.v, start.age + max(counts.values()))
             memory = combined.memory
             go = await boundary(node, complete, memory.values())
@@ -88,22 +88,31 @@ class Averaging:
     ) -> None:
         """Scores the combination at a moment of a round; nobody restarts from it, nor remembers it."""
         combined = await self.combine(node, counts, start, memory)
-        await self.look(node, round, counts, start, combined)
+        await self.look(node, round, counts, start, memory, combined)
 
     async def report(self, node: Node, complete: int, counts: Mapping[int, int], combined: Combined) -> None:
         """Records the round in the trace."""
         report_round(node, complete, counts, combined)
 
     async def look(
-        self, node: Node, round: float, counts: Mapping[int, int], start: Start, combined: Combined
+        self,
+        node: Node,
+        round: float,
+        counts: Mapping[int, int],
+        start: Start,
+        memory: Memory,
+        combined: Combined,
     ) -> None:
-        """Scores a combination, and tells how far apart the nodes' models were."""
+        """Scores a combination, and tells how far apart the nodes' models were.
+
+        memory: of the rounds before this one
+        """
         if node.scorer is not None:
             deviation = await relative_deviation(node, combined.v, counts)
             rows = start.age + max(counts.values())
             await look(node, combined.v, round, rows, relative_deviation=deviation)
             if self.counterfactual and start.x0 is not None:
-                facts = RoundFacts(tuple(counts.values()), start.age, self.step, self.shards)
+                facts = RoundFacts(tuple(counts.values()), start.age, self.step, self.shards, memory.moments)
                 await counterfactual(node, facts, start.x0, combined.v, round, combined.combination)
 
 

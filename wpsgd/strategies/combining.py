@@ -18,7 +18,7 @@ from wpsgd.learners.changes import Changes
 from wpsgd.learners.keeping import KeepsSquares, unfit
 from wpsgd.learners.sgd import SGDLearner
 from wpsgd.reducers import Combination, Moments, RoundFacts, Rule, SampledModels
-from wpsgd.requests import AllGather, AllReduce, Broadcast, Node, State, Value, Vector
+from wpsgd.requests import AllGather, AllReduce, Broadcast, Node, OffClock, State, Value, Vector
 from wpsgd.sample import Sample
 from wpsgd.strategies.gram import gram_of
 from wpsgd.strategies.outer import STAY, Outer
@@ -73,7 +73,8 @@ class Combined:
 class Combining:
     """A rule, then perhaps a line search along its result, then perhaps an outer step.
 
-    wire: how the sum is taken (wire.py); keeps_start: whether the start model is kept, whoever asks for it
+    wire: how the sum is taken (wire.py); asked: whether other rules are asked at looks, which takes the start
+    model and the moments of the round before
     """
 
     rule: Rule
@@ -82,7 +83,7 @@ class Combining:
     line_search: bool = False
     outer: Outer = STAY
     wire: Wire = "dense"
-    keeps_start: bool = False
+    asked: bool = False
 
     def check(self, node: Node) -> None:
         """Raises ConfigError where the node has not what the rule or the line search needs."""
@@ -101,7 +102,7 @@ class Combining:
             learner.order.forget()  # the round before
             if tells(node, self.wire) and self.summed_by_pairs(node) and not memory.rest.left:
                 changes = Changes.of(learner)
-        kept = self.keeps_start or changes is not None or self.outer.moves or "start" in self.rule.needs
+        kept = self.asked or changes is not None or self.outer.moves or "start" in self.rule.needs
         return Start(learner.steps, learner.weights.copy() if kept else None, changes)
 
     def summed_by_pairs(self, node: Node) -> bool:
@@ -121,9 +122,9 @@ class Combining:
         else:
             pairs = await weighted_sum(node, model, combination, start, self.wire)
             memory = replace(memory, rest=memory.rest.after(start.changes is not None, pairs))
-        if "moments" in self.rule.needs:
-            assert start.x0 is not None
-            found = await moments(node, v, start.x0, counts)
+        if start.x0 is not None and (self.asked or "moments" in self.rule.needs):
+            measure = partial(moments, node, v, start.x0, counts)
+            found = await (measure() if "moments" in self.rule.needs else OffClock(measure))
             memory = replace(memory, moments=found or memory.moments)
         length = await searched(node, v) if self.line_search else None
         if self.outer.moves and start.x0 is not None:

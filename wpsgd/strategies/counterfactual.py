@@ -3,21 +3,24 @@
 Helper coroutines that run off the clock; nobody restarts from what they find. Each model is broadcast once,
 and each node takes its margins on the rows that it scores. Margins are linear in the model, and the square of
 a combination follows from inner products, so that any number of rules costs no further pass over models.
+Combinations that are not linear in the nodes' last iterates are made, and scored as models of their own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wpsgd.evaluate import Scorer
 from wpsgd.learners.delay import StaleDecayLearner
-from wpsgd.reducers import RULES, Combination, RoundFacts, Rule, SampledModels, wp_with
+from wpsgd.learners.keeping import ContributesAverage, KeepsAverage, KeepsSquares
+from wpsgd.reducers import RULES, Combination, RoundFacts, Rule, SampledModels, diagonal, tail, wp_with
 from wpsgd.reducers.contraction import VALIDATED
-from wpsgd.requests import AllReduce, Broadcast, Node, Vector
+from wpsgd.requests import AllGather, AllReduce, Broadcast, Node, Vector
+from wpsgd.strategies.combining import by_coordinate, squares_of
 from wpsgd.strategies.gram import gram_of
 from wpsgd.strategies.line_search import Line, lowest
 
@@ -27,10 +30,10 @@ CANDIDATES: Mapping[str, Rule] = {**RULES, "wp, validated": wp_with(VALIDATED)}
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Models:
-    """The models of a round on this node's part of the rows: x0, those of all nodes, the combination.
+    """Models on this node's part of the rows: x0, those of all nodes, and those that stand alone.
 
-    train, test: margins, float64 of shape (k + 2, n); fixed: intercepts; gram: inner products without them
-    sampled: margins on the sample, or None
+    train, test: margins, float64 of shape (1 + k + alone, n); fixed: intercepts; gram: inner products without
+    them, of those that stand alone with themselves only; sampled: of the nodes' on the sample, or None
     """
 
     train: NDArray[np.float64]
@@ -45,25 +48,37 @@ async def counterfactual(
 ) -> None:
     """Reports F, F after a line search, accuracy and effective nodes of every rule, a rule an event.
 
+    Rules are asked about the nodes' last iterates, `tail` about averages of them, whatever the run combines.
     x0: the model that the round started from; v: its combination `chosen`, which may lie in the buffer that
     models are contributed in; round: rounds complete, a fraction inside one
     """
     if node.scorer is None or not any(facts.counts):
         return
-    models = await gathered(node, node.scorer, x0, v)
+    kept = v.copy()
     reasons = {name: left_out(rule, node, facts) for name, rule in CANDIDATES.items()}
-    asked = {name: CANDIDATES[name](facts_with(facts, models)) for name, why in reasons.items() if not why}
-    names, effective = [AS_RUN, *asked], [chosen, *asked.values()]
-    weights = np.zeros((len(names), len(facts.counts) + 2))
-    weights[0, -1] = 1.0
-    for number, combination in enumerate(asked.values(), 1):
-        weights[number] = combination.start, *combination.omega, 0.0
+    mine = iterate_of(node).copy()
+    alone = {AS_RUN: (kept, chosen)}
+    if not reasons["diagonal"]:
+        alone["diagonal"] = await combined_by_coordinate(node, facts, mine)
+    if not reasons["tail"]:
+        alone["tail"] = await combined_averages(node, facts)
+    v[:] = kept
+    models = await gathered(node, node.scorer, mine, x0, [model for model, _ in alone.values()])
+    facts = replace(facts, sampled=models.sampled)
+    linear = {name: CANDIDATES[name](facts) for name, why in reasons.items() if not why and name not in alone}
+    asked = {name: combination for name, (_, combination) in alone.items()} | linear
+    weights = np.zeros((len(asked), len(models.gram)))
+    weights[: len(alone), -len(alone) :] = np.eye(len(alone))
+    for number, combination in enumerate(linear.values(), len(alone)):
+        weights[number, : -len(alone)] = combination.start, *combination.omega
     scores = await scored(node, node.scorer, models, weights)
     if node.rank == node.ranks[0]:
         rows = facts.age + max(facts.counts)
-        for name, combination, score in zip(names, effective, scores, strict=True):
-            nodes = combination.effective_nodes
-            node.report("counterfactual", round=round, rows=rows, rule=name, **score, effective_nodes=nodes)
+        found = dict(zip(asked, scores, strict=True))
+        for name in (AS_RUN, *(name for name in CANDIDATES if name in found)):
+            nodes = asked[name].effective_nodes
+            told = {**found[name], "effective_nodes": nodes}
+            node.report("counterfactual", round=round, rows=rows, rule=name, **told)
         for name, why in reasons.items():
             if why:
                 node.report("counterfactual", round=round, rows=rows, rule=name, left_out=why)
@@ -71,69 +86,84 @@ async def counterfactual(
 
 def left_out(rule: Rule, node: Node, facts: RoundFacts) -> str:
     """Why a rule cannot be asked about the models that are there, else an empty string."""
-    if "squares" in rule.needs:
-        return "needs squared gradients and combines each coordinate by itself"
-    if "average" in rule.needs:
-        return "needs averages of each node's iterates, which are other models"
-    if "moments" in rule.needs:
-        return "needs the moments of the round before"
+    learner = node.learner
+    if "squares" in rule.needs and not isinstance(learner, KeepsSquares):
+        return "needs squared gradients, which only plain learners keep, under virtual clocks"
+    if "average" in rule.needs and not isinstance(learner, KeepsAverage):
+        return "needs averages of each node's iterates, which only plain learners keep, under virtual clocks"
+    if "moments" in rule.needs and isinstance(learner, ContributesAverage):
+        return "needs the spread of iterates in the round before, which combined averages"
     if "sample" in rule.needs and node.sample is None:
         return "needs a sample of rows"
     if "contraction" in rule.needs and facts.step.schedule == "adagrad":
         return "needs one step size for all coordinates"
-    if "contraction" in rule.needs and isinstance(node.learner, StaleDecayLearner):
+    if "contraction" in rule.needs and isinstance(learner, StaleDecayLearner):
         return "knows the contraction of fresh decay only"
     return ""
 
 
-def facts_with(facts: RoundFacts, models: Models) -> RoundFacts:
-    """The facts of a round with the models on the sample."""
-    step, shards = facts.step, facts.shards
-    return RoundFacts(facts.counts, facts.age, step, shards, sampled=models.sampled)
+def iterate_of(node: Node) -> Vector:
+    """This node's last iterate, in the buffer that models are contributed in."""
+    learner = node.learner
+    return learner.iterate() if isinstance(learner, KeepsAverage) else learner.contribution()
 
 
-async def gathered(node: Node, scorer: Scorer, x0: Vector, v: Vector) -> Models:
-    """All models on this node's part of the rows; v keeps its bits."""
-    kept = v.copy()
-    mine = node.learner.contribution().copy()
-    v[:] = kept
-    train: list[NDArray[np.float64]] = []
-    test: list[NDArray[np.float64]] = []
+async def combined_by_coordinate(node: Node, facts: RoundFacts, mine: Vector) -> tuple[Vector, Combination]:
+    """The model of the rule `diagonal`, and its weights over all coordinates."""
+    totals = await AllGather(float(squares_of(node).sum()))
+    combination = diagonal(replace(facts, squares=tuple(totals.values())))
+    counts = dict(zip(node.ranks, facts.counts, strict=True))
+    model = mine.copy()
+    await by_coordinate(node, model, counts)
+    return model, combination
+
+
+async def combined_averages(node: Node, facts: RoundFacts) -> tuple[Vector, Combination]:
+    """The model of the rule `tail`, and its weights."""
+    assert isinstance(node.learner, KeepsAverage)
+    model, combination = node.learner.average().copy(), tail(facts)
+    await AllReduce(model, weight=float(combination.omega[node.ranks.index(node.rank)]))
+    return model, combination
+
+
+async def gathered(node: Node, scorer: Scorer, mine: Vector, x0: Vector, alone: Iterable[Vector]) -> Models:
+    """All models on this node's part of the rows. mine: this node's; alone: what all hold, as x0"""
+    margins: list[tuple[NDArray[np.float64], NDArray[np.float64]]] = []
     sampled: list[NDArray[np.float64]] = []
     fixed: list[float] = []
     features = scorer.train.features
+
+    def score(model: Vector) -> float:
+        margins.append(scorer.margins(model))
+        fixed.append(float(model[features]) if len(model) > features else 0.0)
+        return product(model[:features], x0[:features])
+
+    with_x0 = [score(x0)]
     buffer = np.empty_like(mine)
-    products = np.zeros((len(node.ranks) + 2, 2))
-    for number, root in enumerate((None, *node.ranks, None)):
-        buffer[:] = x0 if number == 0 else kept if root is None else mine
-        if root is not None:
-            await Broadcast(buffer, root=root)
-        for margins, part in zip((train, test), scorer.margins(buffer), strict=True):
-            margins.append(part)
-        fixed.append(float(buffer[features]) if len(buffer) > features else 0.0)
-        if node.sample is not None and root is not None:
+    for root in node.ranks:
+        buffer[:] = mine
+        await Broadcast(buffer, root=root)
+        with_x0.append(score(buffer))
+        if node.sample is not None:
             sampled.append(node.sample.margins(buffer))
-        # not np.dot: the threads that a BLAS wakes for it go on spinning, next to ranks that work
-        for column, end in enumerate((x0, kept)):
-            products[number, column] = product(buffer[:features], end[:features])
-    gram = await bordered(node, mine[:features], products)
+    squares = []
+    for model in alone:
+        score(model)
+        squares.append(product(model[:features], model[:features]))
+    gram = np.diag(np.concatenate((np.zeros(len(with_x0)), squares)))
+    ends = slice(1, len(with_x0))
+    gram[ends, ends] = await gram_of(node, mine[:features])
+    gram[0, : len(with_x0)] = gram[: len(with_x0), 0] = with_x0
     known = None
     if node.sample is not None:
-        known = SampledModels(node.sample, np.array(sampled), gram[1:-1, 1:-1])
-    return Models(np.array(train), np.array(test), np.array(fixed), gram, known)
-
-
-async def bordered(node: Node, mine: Vector, products: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Inner products of x0, all nodes' models and v, from those of all with x0 and with v."""
-    gram = np.empty((len(products), len(products)))
-    gram[1:-1, 1:-1] = await gram_of(node, mine)
-    gram[:, 0], gram[:, -1] = products.T
-    gram[0], gram[-1] = products.T
-    return gram
+        known = SampledModels(node.sample, np.array(sampled), gram[ends, ends])
+    train, test = (np.array(parts) for parts in zip(*margins, strict=True))
+    return Models(train, test, np.array(fixed), gram, known)
 
 
 def product(one: Vector, other: Vector) -> float:
     """<one, other>, added up in float64."""
+    # not np.dot: the threads that a BLAS wakes for it go on spinning, next to ranks that work
     with np.errstate(over="ignore", invalid="ignore"):  # of models on their way out of range
         return float(np.einsum("i,i->", one, other, dtype=np.float64))
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from wpsgd.learners.changes import Changes, sum_changed
 from wpsgd.learners.delay import DelayLearner
+from wpsgd.learners.keeping import AskedLearner
 from wpsgd.learners.sgd import SGDLearner
 from wpsgd.learners.threaded import ThreadedLearner
 from wpsgd.reducers import Combination
@@ -23,7 +24,8 @@ from wpsgd.requests import AllGather, AllReduce, Node, Sparse, Vector
 Columns: TypeAlias = NDArray[np.int32]
 Wire: TypeAlias = Literal["auto", "dense", "sparse"]
 WIRES: tuple[Wire, ...] = ("auto", "dense", "sparse")
-TELLING = (SGDLearner, DelayLearner, ThreadedLearner)  # learners whose untouched coordinates all decay alike
+# learners whose untouched coordinates all decay alike
+TELLING = (SGDLearner, DelayLearner, ThreadedLearner, AskedLearner)
 SMALL = 1 << 20  # bytes of a model below which "auto" does not ask: latency is what a reduction costs then
 PASS = 1 / 32  # of sending a byte: going through one, 0.1 ns beside 3.2 ns, between 1 and 10 Gbit/s
 LONGEST = 64  # rounds for which "auto" does not ask, at most
