@@ -339,7 +339,7 @@ def test_a_stopped_run_goes_on_as_if_nothing_had_happened(
 
 def check_trace_goes_on(whole: Outcome, half: Outcome, rest: Outcome, to_the_second: bool) -> None:
     """The resumed run's trace tells the story of both parts, but for the boundary at which it was saved."""
-    seconds = {"seconds", "start", "end", "compute", "wait", "communication", "cpu", "host"}
+    seconds = {"seconds", "start", "end", "compute", "judging", "wait", "communication", "cpu", "host"}
 
     def told(outcome: Outcome) -> list[dict[str, Any]]:
         hidden = {"host", "cpu", "bytes"} if to_the_second else {*seconds, "bytes"}
