@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import inf, isfinite
 from pathlib import Path
 from typing import Any
 
@@ -144,6 +145,16 @@ def test_what_is_done_to_a_combination_besides_is_scored_as_run_only() -> None:
     assert table[AS_RUN]["objective"] == pytest.approx(look["objective"], rel=1e-12)
     plain = found(run(asked_about("wp", looks=Looks(1, 1))), 1)
     assert table["wp"]["objective"] == plain["wp"]["objective"] != table[AS_RUN]["objective"]
+
+
+@pytest.mark.filterwarnings("ignore:.*encountered:RuntimeWarning")
+def test_a_run_that_ended_out_of_range_tells_of_other_rules_all_the_same() -> None:
+    lost, plain = (
+        found(run(asked_about("wp", looks=Looks(1, 1), outer=outer)), 1)
+        for outer in (Outer(0.0, inf), Outer())
+    )
+    assert not isfinite(lost[AS_RUN]["objective"])
+    assert {name: lost[name] for name in CANDIDATES} == {name: plain[name] for name in CANDIDATES}
 
 
 @pytest.mark.parametrize("looks", [2, 3 * ROUNDS])

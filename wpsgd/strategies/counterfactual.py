@@ -32,14 +32,15 @@ CANDIDATES: Mapping[str, Rule] = {**RULES, "wp, validated": wp_with(VALIDATED)}
 class Models:
     """Models on this node's part of the rows: x0, those of all nodes, and those that stand alone.
 
-    train, test: margins, float64 of shape (1 + k + alone, n); fixed: intercepts; gram: inner products without
-    them, of those that stand alone with themselves only; sampled: of the nodes' on the sample, or None
+    train, test: margins, float64 of shape (1 + k + alone, n); fixed: intercepts; gram: inner products of the
+    first 1 + k without them; squares: of the others; sampled: of the nodes' on the sample, or None
     """
 
     train: NDArray[np.float64]
     test: NDArray[np.float64]
     fixed: NDArray[np.float64]
     gram: NDArray[np.float64]
+    squares: NDArray[np.float64]
     sampled: SampledModels | None
 
 
@@ -67,10 +68,7 @@ async def counterfactual(
     facts = replace(facts, sampled=models.sampled)
     linear = {name: CANDIDATES[name](facts) for name, why in reasons.items() if not why and name not in alone}
     asked = {name: combination for name, (_, combination) in alone.items()} | linear
-    weights = np.zeros((len(asked), len(models.gram)))
-    weights[: len(alone), -len(alone) :] = np.eye(len(alone))
-    for number, combination in enumerate(linear.values(), len(alone)):
-        weights[number, : -len(alone)] = combination.start, *combination.omega
+    weights = np.array([(one.start, *one.omega) for one in linear.values()])
     scores = await scored(node, node.scorer, models, weights)
     if node.rank == node.ranks[0]:
         rows = facts.age + max(facts.counts)
@@ -150,15 +148,14 @@ async def gathered(node: Node, scorer: Scorer, mine: Vector, x0: Vector, alone: 
     for model in alone:
         score(model)
         squares.append(product(model[:features], model[:features]))
-    gram = np.diag(np.concatenate((np.zeros(len(with_x0)), squares)))
-    ends = slice(1, len(with_x0))
-    gram[ends, ends] = await gram_of(node, mine[:features])
-    gram[0, : len(with_x0)] = gram[: len(with_x0), 0] = with_x0
+    gram = np.empty((len(with_x0), len(with_x0)))
+    gram[1:, 1:] = await gram_of(node, mine[:features])
+    gram[0] = gram[:, 0] = with_x0
     known = None
     if node.sample is not None:
-        known = SampledModels(node.sample, np.array(sampled), gram[ends, ends])
+        known = SampledModels(node.sample, np.array(sampled), gram[1:, 1:])
     train, test = (np.array(parts) for parts in zip(*margins, strict=True))
-    return Models(train, test, np.array(fixed), gram, known)
+    return Models(train, test, np.array(fixed), gram, np.array(squares), known)
 
 
 def product(one: Vector, other: Vector) -> float:
@@ -171,17 +168,23 @@ def product(one: Vector, other: Vector) -> float:
 async def scored(
     node: Node, scorer: Scorer, models: Models, weights: NDArray[np.float64]
 ) -> list[dict[str, float | None]]:
-    """Of each combination, a row of `weights`, what is reported of it."""
+    """Of each model that stands alone and of each combination, a row of `weights`, what is reported of it."""
+
+    def all_of(parts: NDArray[np.float64]) -> NDArray[np.float64]:
+        first = weights.shape[1]  # one that stands alone, and may not be finite, is no part of combinations
+        return np.concatenate((parts[first:], np.einsum("ri,i...->r...", weights, parts[:first])))
+
     with np.errstate(over="ignore", invalid="ignore"):
-        squares = 0.5 * scorer.alpha * np.einsum("ri,ij,rj->r", weights, models.gram, weights)
+        combined = np.einsum("ri,ij,rj->r", weights, models.gram, weights)
+        squares = 0.5 * scorer.alpha * np.concatenate((models.squares, combined))
         # nodes that round differently would score different combinations, and at different lengths
         for agreed in (weights.reshape(-1), squares):
             await Broadcast(agreed, root=node.ranks[0])
-        train, test = (np.einsum("ri,in->rn", weights, part) for part in (models.train, models.test))
+        train, test, fixed = map(all_of, (models.train, models.test, models.fixed))
     sums = np.array([scorer.sums(m, t) for m, t in zip(train, test, strict=True)])
     await AllReduce(sums.reshape(-1))
-    fixed = np.einsum("ri,i->r", weights, models.fixed)[:, np.newaxis]
-    along = fixed * scorer.train.labels if models.fixed.any() else fixed
+    along = fixed[:, np.newaxis]
+    along = along * scorer.train.labels if models.fixed.any() else along
     found = await lowest(Line(scorer, train, along, squares))
     answers: list[dict[str, float | None]] = []
     for square, part, (length, best) in zip(squares, sums, found, strict=True):
