@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from wpsgd.data.rows import Rows
 from wpsgd.data.synthetic import problem
 from wpsgd.kernels.stepsize import StepSize
-from wpsgd.learners.node import make_learner
+from wpsgd.learners.node import InNode, make_learner, make_node_learner
 from wpsgd.learners.sgd import Objective, SGDLearner
 
 OPTIMAL = StepSize("optimal", 0.01)
@@ -108,3 +108,29 @@ def test_a_common_step_of_pegasos_leaves_no_trace_of_a_huge_start() -> None:
     for learner in (far, near):
         learner.descend(np.zeros(rows.features + 2))
     assert np.array_equal(far.weights, near.weights)
+
+
+# threads
+
+
+def threaded(threads: int, rows: Rows) -> SGDLearner:
+    objective = Objective("log_loss", OPTIMAL, 0.5, intercept=True)
+    return make_node_learner(rows, objective, InNode(threads=threads), seed=11, rank=0)
+
+
+def common_steps(learner: SGDLearner, chunks: tuple[int, ...]) -> NDArray[np.float64]:
+    """The model after three steps, each of rows that come in these chunks."""
+    for _ in range(3):
+        for rows in chunks:
+            learner.accumulate(rows)
+        learner.descend(learner.gradient())
+    return learner.contribution().copy()
+
+
+@pytest.mark.parametrize("threads", [2, 3, 80])
+def test_threads_add_up_the_gradient_of_one_to_the_same_bits_however_rows_come(threads: int) -> None:
+    rows = some_rows(weighted=True)
+    whole = common_steps(threaded(threads, rows), (70,))
+    np.testing.assert_allclose(whole, common_steps(threaded(1, rows), (70,)), rtol=1e-12, atol=1e-14)
+    for chunks in ((1, 9, 60), (33, 37)):
+        assert common_steps(threaded(threads, rows), chunks).tobytes() == whole.tobytes()

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from wpsgd.config import Settings, load
+from wpsgd.config.strategies import KINDS
 from wpsgd.errors import ConfigError
 from wpsgd.kernels.stepsize import StepSize
 from wpsgd.learners.node import InNode
@@ -20,7 +21,7 @@ from wpsgd.strategies.patterns import ByRows, Looks, Race
 from wpsgd.strategies.sequential import Sequential
 from wpsgd.theory import delayed_contraction
 
-ROUND_BASED = ("sequential", "simuparallel", "wp", "average_directly", "delay", "hybrid", "cocoa", "admm")
+ROUND_BASED = tuple(KINDS)
 STALE = "delay = 4\nstale_decay = true\n"
 STEPS_OF_ONE_SIZE = '[model]\nlearning_rate = "constant"\nalpha = {}\neta0 = 0.5\n'
 
@@ -112,11 +113,6 @@ REFUSED = {
         'name = "hybrid"\ndelay = nan',
         "",
         "delay = nan: must be an integer from 0 to 1000000",
-    ),
-    "threads of mini-batches": (
-        'name = "minibatch"\nthreads = 2',
-        "",
-        "threads: only for sequential, simuparallel, wp, average_directly, delay, hybrid, cocoa, admm",
     ),
     "a delay of another strategy": ('name = "wp"\ndelay = 2', "", "delay: only for delay, hybrid"),
     "a rule that does not know late decay": (

@@ -159,7 +159,7 @@ class HybridSettings(DelayKeys, AveragingSettings):
         return late_wp(log_delayed_contraction(settings.step.eta0 * settings.step.alpha, self.delay))
 
 
-class MiniBatchSettings(StrategySettings):
+class MiniBatchSettings(ThreadKeys, StrategySettings):
     """name = "minibatch". batch: rows of each node and step; global_batch: of all nodes together."""
 
     name: Literal["minibatch"]
@@ -200,12 +200,11 @@ class MiniBatchSettings(StrategySettings):
         return tuple(len(part) for part in proportional(self.global_batch, shares, seed=0))
 
     def extra_bytes(self, features: int) -> int:
-        return 8 * (features + 2)  # the summed gradient
+        return 8 * (features + 2) * self.threads  # the summed gradient, and what helpers add to it
 
     def reduction(self, vector: int, features: int, entries: int, ranks: int) -> tuple[int, bool]:
-        return self.extra_bytes(
-            features
-        ), False  # with the rows it is of, and the intercept's, always float64
+        # with the rows it is of and the intercept's, always float64
+        return 8 * (features + 2), False
 
     def misfit(self, ranks: int) -> str:
         if not isinstance(self.batch, tuple) or len(self.batch) == ranks:

@@ -1,4 +1,4 @@
-"""SGD on the rows of one node by several threads that share one weight vector, lock-free."""
+"""SGD on the rows of one node by several threads that share one weight vector, lock-free; or one gradient."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from wpsgd.data.rows import FloatArray
+from wpsgd.kernels.gradient import add_gradient
 from wpsgd.kernels.hogwild import hogwild_pass, scales_ahead
 from wpsgd.learners.crew import Crew
 from wpsgd.learners.sgd import NOTHING, SGDLearner
@@ -19,7 +21,8 @@ MEETING = 1 << 14
 class ThreadedLearner(SGDLearner):
     """Hogwild: thread j of p takes the rows j, j + p, j + 2 p, ... of a chunk; all meet at its end.
 
-    Which updates a margin sees, and which are lost, depends on the machine: runs do not repeat bits.
+    Which updates a margin sees, and which are lost, depends on the machine: runs do not repeat bits. Those of
+    mini-batches do: thread j adds up the gradients of a step's rows j, j + p, ... by itself.
     """
 
     threads: int = 1
@@ -27,6 +30,7 @@ class ThreadedLearner(SGDLearner):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._crew = Crew(self.threads)
+        self._helpers: list[NDArray[np.float64]] = []
 
     def warm_up(self) -> None:
         super().warm_up()
@@ -62,6 +66,27 @@ class ThreadedLearner(SGDLearner):
     def _squares_of(self, thread: int) -> NDArray[np.float64]:
         """Where a thread adds up its squared gradients; empty where nobody asks for them."""
         return NOTHING
+
+    def gradient(self) -> FloatArray:
+        """The sum of all threads' accumulated loss gradients, as of `SGDLearner`."""
+        buffer = super().gradient()
+        for part in self._helpers:
+            buffer[:-1] += part
+            part[:] = 0.0
+        return buffer
+
+    def _add_gradient(self, order: NDArray[np.int64]) -> float:
+        if len(order) == 0:
+            return super()._add_gradient(order)
+        while len(self._helpers) < self.threads - 1:
+            self._helpers.append(np.zeros(self.shard.features + 1))
+        buffers = [self._gradient_buffer()[:-1], *self._helpers]
+        # however a step's rows come, row number c of them is thread c mod p's
+        first = int(self._gradient_rows)
+        shares = [order[(j - first) % self.threads :: self.threads].copy() for j in range(self.threads)]
+        at = (self.weights[: self.shard.features], self._intercept_of(self.weights), *self._arrays)
+        work = zip(shares, buffers, strict=True)
+        return sum(self._crew.run([partial(add_gradient, *at, rows, self._loss, out) for rows, out in work]))
 
     def _side_by_side(
         self, order: NDArray[np.int64], etas: NDArray[np.float64], scales: NDArray[np.float64]
