@@ -14,7 +14,8 @@ from wpsgd.learners.crew import processor_time
 from wpsgd.requests import Compute, Mail, Recv
 from wpsgd.runtimes.job import Job, OneProcess, Outcome, StopWatch
 from wpsgd.runtimes.pacing import Pace
-from wpsgd.runtimes.scheduler import Collective, Scheduler, Task
+from wpsgd.runtimes.scheduler import Scheduler
+from wpsgd.runtimes.task import Collective, Task
 
 
 @dataclass(frozen=True)

@@ -5,15 +5,13 @@ A runtime built on this says what time it is, how rows are worked through, and w
 
 from __future__ import annotations
 
-import pickle
 import socket
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Coroutine, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from functools import partial
 from math import inf
-from typing import Any, TypeAlias, assert_never
+from typing import Any, assert_never
 
 from wpsgd.errors import Deadlock, ProtocolError
 from wpsgd.requests import (
@@ -29,45 +27,15 @@ from wpsgd.requests import (
     Regroup,
     Request,
     Send,
-    Sparse,
-    State,
     Tag,
-    Vector,
     Verdict,
 )
-from wpsgd.runtimes.arithmetic import fold, weigh
+from wpsgd.runtimes.collectives import performed
 from wpsgd.runtimes.job import Job, Outcome, restore, saved
-from wpsgd.runtimes.mailing import fits, gathered, nbytes_of, placed, refuse_off_clock, unshared
-from wpsgd.runtimes.wording import Leave, Pending, outline, where
+from wpsgd.runtimes.mailing import fits, nbytes_of, placed, refuse_off_clock, unshared
+from wpsgd.runtimes.task import Collective, Frame, Task, described
+from wpsgd.runtimes.wording import Leave
 from wpsgd.trace import Event, Recorder
-
-Collective: TypeAlias = AllReduce | AllGather[Any] | Broadcast | Boundary | OffClock[Any] | Leave
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Frame:
-    """A coroutine on a task's stack: its program, or an off-clock program and the group that runs it."""
-
-    program: Coroutine[Any, Any, Any]
-    group: Group | None = None
-
-
-@dataclass(eq=False)
-class Task:
-    """One node's program and what it waits for."""
-
-    rank: int
-    recorder: Recorder
-    stack: list[Frame] = field(default_factory=list)
-    pending: Pending | None = None
-    entered: float = 0.0
-    mailbox: list[Mail] = field(default_factory=list)
-    result: State | None = None
-
-    @property
-    def off_clock(self) -> bool:
-        """Whether the clock of this task stands still."""
-        return len(self.stack) > 1 or isinstance(self.pending, Leave)
 
 
 class Scheduler(ABC):
@@ -147,7 +115,7 @@ class Scheduler(ABC):
                 self.wake(task, None, self.now(task))
             while any(task.stack for task in self.tasks.values()):
                 if not self.step():
-                    raise Deadlock(f"deadlock, no node can move: {self.describe(self.tasks.values())}")
+                    raise Deadlock(f"deadlock, no node can move: {described(self.tasks.values())}")
             self._check_mail()
         finally:
             for task in self.tasks.values():
@@ -275,10 +243,10 @@ class Scheduler(ABC):
     def _meet(self, members: Sequence[Task]) -> None:
         requests = [task.pending for task in members]
         if len({type(request) for request in requests}) > 1:
-            raise ProtocolError(f"nodes met in different collectives: {self.describe(members)}")
+            raise ProtocolError(f"nodes met in different collectives: {described(members)}")
         there = [self.meeting(task, members) for task in members]
         before = self.now(members[0])
-        answers, sizes = self._perform(members)
+        answers, sizes = performed(members, partial(self._agree, members))
         kind = members[0].pending
         assert isinstance(kind, AllReduce | AllGather | Broadcast | Boundary | OffClock | Leave)
         seconds = self.cost(kind, sum(sizes) // len(sizes), len(members), self.now(members[0]) - before)
@@ -297,62 +265,6 @@ class Scheduler(ABC):
         elif isinstance(request, Leave) and len(task.stack) == 1:
             self.pause(task, False)
         self.wake(task, answer, at)
-
-    def _perform(self, members: Sequence[Task]) -> tuple[Sequence[Any], Sequence[int]]:
-        """The answers of a collective, and the bytes that each member sends."""
-        requests: list[Any] = [task.pending for task in members]
-        each = len(members)
-        nothing = [None] * each
-        match requests[0]:
-            case AllReduce(op=op):
-                buffers = [request.buffer for request in requests]
-                self._check_alike(members, buffers, [request.op for request in requests])
-                for request in requests:
-                    weigh(request.buffer, request.weight, op)
-                fold(buffers, op, buffers[0])
-                return self._copied(buffers, buffers[0], nothing), [buffers[0].nbytes] * each
-            case Broadcast(root=root):
-                buffers = [request.buffer for request in requests]
-                self._check_alike(members, buffers, [request.root for request in requests])
-                source = next(task for task in members if task.rank == root).pending.buffer  # type: ignore[union-attr]
-                return self._copied(buffers, source, nothing), [source.nbytes] * each
-            case AllGather():
-                self._check_alike(members, [], [outline(request) for request in requests])
-                values = {
-                    task.rank: gathered(request.value)
-                    for task, request in zip(members, requests, strict=True)
-                }
-                return [values] * each, self._sizes(list(values.values()))
-            case Boundary():
-                self._check_alike(members, [], [request.round for request in requests])
-                return [self._agree(members)] * each, [1] * each
-            case OffClock():
-                return nothing, [0] * each
-            case Leave():
-                return [request.value for request in requests], [0] * each
-            case other:
-                raise ProtocolError(f"{other} is not a collective")
-
-    @staticmethod
-    def _sizes(values: Sequence[Any]) -> Sequence[int]:
-        if isinstance(values[0], Sparse):
-            return [nbytes_of(value) for value in values]
-        return [len(pickle.dumps(values[0]))] * len(values)  # small ones are about as large as one another
-
-    def _check_alike(
-        self, members: Sequence[Task], buffers: Sequence[Vector], settings: Sequence[Any]
-    ) -> None:
-        """Raises ProtocolError where the members of a collective disagree about it."""
-        shapes = {(buffer.shape, buffer.dtype.str) for buffer in buffers}
-        if len(shapes) > 1 or len(set(settings)) > 1:
-            raise ProtocolError(f"nodes disagree about a collective: {self.describe(members)}")
-
-    @staticmethod
-    def _copied(buffers: Sequence[Vector], source: Vector, answers: Sequence[None]) -> Sequence[None]:
-        for buffer in buffers:
-            if buffer is not source:
-                buffer[:] = source
-        return answers
 
     def _agree(self, members: Sequence[Task]) -> Verdict:
         """Stops if a signal says so; saves if it stops or a checkpoint is due."""
@@ -377,10 +289,3 @@ class Scheduler(ABC):
         keeper.publish(round, checksums)
         for task in members:
             self.pause(task, task.off_clock)
-
-    def describe(self, tasks: Iterable[Task]) -> str:
-        """Each task with its pending request, file and line."""
-        return "; ".join(
-            f"rank {task.rank} {where(task.pending, [frame.program for frame in task.stack])}"
-            for task in tasks
-        )

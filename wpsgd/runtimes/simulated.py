@@ -16,7 +16,8 @@ from wpsgd.runtimes.costs import Cluster
 from wpsgd.runtimes.job import Job, OneProcess, Outcome
 from wpsgd.runtimes.mailing import fits, nbytes_of
 from wpsgd.runtimes.pacing import CHUNK
-from wpsgd.runtimes.scheduler import Collective, Scheduler, Task
+from wpsgd.runtimes.scheduler import Scheduler
+from wpsgd.runtimes.task import Collective, Task
 
 
 @dataclass(frozen=True)
