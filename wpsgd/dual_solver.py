@@ -188,7 +188,10 @@ class DualSolver:
         whole = len(places) - len(places) % BLOCK
         rng = np.random.default_rng((self.seed, self.rank, self._passes))
         blocks = rng.permutation(whole // BLOCK)
-        return np.concatenate([places[:whole].reshape(-1, BLOCK)[blocks].ravel(), places[whole:]])
+        order = np.empty_like(places)
+        np.take(places[:whole].reshape(-1, BLOCK), blocks, 0, order[:whole].reshape(-1, BLOCK), mode="clip")
+        order[whole:] = places[whole:]
+        return order
 
     def _visit(self, piece: RowNumbers) -> None:
         if self._phase == "look":

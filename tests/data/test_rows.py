@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from scipy import sparse
 
 from wpsgd.data.rows import Rows
+from wpsgd.errors import DataError
 
 
 def some_rows(count: int = 40, features: int = 30, seed: int = 0) -> Rows:
@@ -47,7 +49,13 @@ def test_unit_norm_scales_each_row_of_a_slice_by_itself() -> None:
     assert np.allclose(dense, expected / np.where(norms == 0, 1, norms), rtol=1e-15)
 
 
-def test_the_constant_column_is_the_last() -> None:
-    rows = some_rows().with_constant_column(2.5)
-    assert rows.features == 31
-    assert np.array_equal(rows.to_scipy().toarray()[:, 30], np.full(40, 2.5))
+@pytest.mark.parametrize("kind", [np.float64, np.float32])
+def test_the_constant_column_is_the_last(kind: type[np.floating]) -> None:
+    for rows in (some_rows().astype(kind), some_rows().astype(kind)[7:29], some_rows()[:0]):
+        wider, column = rows.with_constant_column(2.5), np.full((len(rows), 1), 2.5)
+        assert wider.features == 31
+        assert wider.values.dtype == rows.values.dtype
+        assert np.array_equal(wider.to_scipy().toarray(), np.hstack([rows.to_scipy().toarray(), column]))
+        assert np.array_equal(wider.labels, rows.labels)
+    with pytest.raises(DataError, match="no column can be added"):
+        rows.widened(2**31 - 1).with_constant_column()

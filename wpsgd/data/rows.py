@@ -10,9 +10,10 @@ from numpy.typing import DTypeLike, NDArray
 from scipy import sparse
 
 from wpsgd.errors import DataError
-from wpsgd.kernels.layout import scale_to_unit, squared_norms
+from wpsgd.kernels.layout import append_column, scale_to_unit, squared_norms
 
 FloatArray = NDArray[np.floating[Any]]
+LARGEST = np.iinfo(np.int32).max  # number of columns
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,8 +81,8 @@ class Rows:
         Raises DataError where the columns do not fit int32.
         """
         csr = sparse.csr_array(matrix)
-        if csr.shape[1] > np.iinfo(np.int32).max:
-            raise DataError(f"{csr.shape[1]} features: at most {np.iinfo(np.int32).max} (int32) are possible")
+        if csr.shape[1] > LARGEST:
+            raise DataError(f"{csr.shape[1]} features: at most {LARGEST} (int32) are possible")
         if not csr.has_canonical_format:
             csr = csr.copy()
             csr.sum_duplicates()
@@ -127,9 +128,13 @@ class Rows:
 
     def with_constant_column(self, constant: float = 1.0) -> Rows:
         """The same rows with one more column that holds `constant` everywhere: LIBLINEAR's intercept."""
-        column = sparse.csr_array(np.full((len(self), 1), constant, dtype=self.values.dtype))
-        matrix = sparse.hstack([self.to_scipy(), column], format="csr")
-        return Rows.from_scipy(matrix, self.labels, self.weights)
+        if self.features == LARGEST:
+            raise DataError(f"{LARGEST} features: no column can be added to them (int32)")
+        size = self.nonzeros + len(self)
+        indices, values = np.empty(size, np.int32), np.empty(size, self.values.dtype)
+        append_column(self.indptr, self.indices, self.values, self.features, constant, indices, values)
+        indptr = self.indptr - self.indptr[0] + np.arange(len(self) + 1)
+        return replace(self, indptr=indptr, indices=indices, values=values, features=self.features + 1)
 
 
 def follow_one_another(numbers: NDArray[np.integer[Any]]) -> bool:

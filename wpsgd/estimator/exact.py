@@ -109,16 +109,15 @@ class _Problem:
     def system(self, d: Floats) -> Callable[[Floats], Floats]:
         """Solves (Z Z' + diag(d)) x = r."""
         if self.gram is not None:
-            matrix = self.gram + np.diag(d)
-            factor = linalg.cho_factor(matrix, overwrite_a=True, check_finite=False)
-            return lambda r: np.asarray(linalg.cho_solve(factor, r, check_finite=False))
+            factor = _factored(self.gram + np.diag(d))
+            return lambda r: _back_substituted(factor, r)
         scaled = self.z / d[:, None]
         small = self.z.T @ scaled
         small[np.diag_indices(len(small))] += 1.0
-        factor = linalg.cho_factor(small, overwrite_a=True, check_finite=False)
+        factor = _factored(small)
 
         def once(r: Floats) -> Floats:
-            inner = linalg.cho_solve(factor, scaled.T @ r, check_finite=False)
+            inner = _back_substituted(factor, scaled.T @ r)
             return np.asarray((r - self.z @ inner) / d)
 
         def solve(r: Floats) -> Floats:
@@ -128,6 +127,20 @@ class _Problem:
             return x
 
         return solve
+
+
+# what linalg.cho_factor and cho_solve come down to, which take longer to ask what they were given
+def _factored(matrix: Floats) -> Floats:
+    """The Cholesky factor. Raises LinAlgError where rounding left no positive definite matrix."""
+    factor, info = linalg.lapack.dpotrf(matrix, lower=0, clean=0, overwrite_a=1)
+    if info:
+        raise linalg.LinAlgError
+    return np.asarray(factor)
+
+
+def _back_substituted(factor: Floats, r: Floats) -> Floats:
+    x, _ = linalg.lapack.dpotrs(factor, r, lower=0)
+    return np.asarray(x)
 
 
 def _solved(problem: _Problem) -> tuple[Floats, int]:

@@ -6,7 +6,7 @@ import copy
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from math import ceil, inf
 from typing import Any, TypeVar, cast
 
@@ -14,7 +14,7 @@ import numpy as np
 from joblib import Parallel, delayed, effective_n_jobs
 from numpy.typing import NDArray
 from sklearn.utils import check_random_state
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from wpsgd.data.rows import FloatArray
 from wpsgd.errors import DataError
@@ -325,5 +325,11 @@ class _Fitting:
         """Problems side by side, as many as `n_jobs` says and scikit-learn's working_memory holds."""
         together = min(effective_n_jobs(self.estimator.n_jobs), fitting_in(bytes_each), len(jobs))
         # classes are what runs side by side; and with the number of threads the bits of a BLAS would change
-        with threadpool_limits(1, user_api="blas"):
+        with _libraries().limit(limits=1, user_api="blas"):
             return list(Parallel(n_jobs=together, backend="threading")(delayed(job)() for job in jobs))
+
+
+@cache
+def _libraries() -> Any:
+    """Looked for once: it takes as long as some fits do."""
+    return ThreadpoolController()

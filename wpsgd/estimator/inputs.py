@@ -96,10 +96,6 @@ def weighted(rows: Rows, weights: NDArray[np.float64] | None) -> Rows:
     return replace(rows, weights=None if weights is None else weights.astype(kind))
 
 
-def _sparse(matrix: Any) -> Any:
-    return matrix if sparse.issparse(matrix) else sparse.csr_array(matrix)
-
-
 def held_out(targets: NDArray[Any], fraction: float, seed: int) -> NDArray[np.bool_]:
     """A random mask with about that fraction of each class, and at most all but one row of it."""
     rng, mask = np.random.default_rng(seed), np.zeros(len(targets), dtype=bool)
@@ -108,3 +104,7 @@ def held_out(targets: NDArray[Any], fraction: float, seed: int) -> NDArray[np.bo
         count = min(round(fraction * len(members)), len(members) - 1)
         mask[rng.permutation(members)[:count]] = True
     return mask
+
+
+def _sparse(matrix: Any) -> Any:
+    return matrix if sparse.issparse(matrix) else sparse.csr_array(matrix)

@@ -52,6 +52,20 @@ def scale_to_unit(indptr: Any, values: Any, out: Any) -> None:
 
 
 @kernel
+def append_column(
+    indptr: Any, indices: Any, values: Any, column: int, constant: float, out_indices: Any, out_values: Any
+) -> None:
+    """Writes the rows, each with `constant` in `column` behind its entries, into `out_`, from their start."""
+    at = 0
+    for row in range(indptr.size - 1):
+        for entry in range(indptr[row], indptr[row + 1]):
+            out_indices[at], out_values[at] = indices[entry], values[entry]
+            at += 1
+        out_indices[at], out_values[at] = column, constant
+        at += 1
+
+
+@kernel
 def count_columns(indices: Any, counts: Any) -> None:
     """Adds to `counts`, int64, how often each column occurs."""
     for entry in range(indices.size):
