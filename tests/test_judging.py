@@ -25,11 +25,12 @@ def test_judging_models_costs_what_its_rows_would() -> None:
     dear, cheap = (
         support.of_kind(simulated(3, *costs).run(job(program, 3)), "totals") for program in (judging, plain)
     )
-    # all nodes take the margins of their own models; the first alone judges combinations, and then lengths
+    # all nodes take the margins of their own models and judge a third of the combinations; the first, lengths
     margins, entries = len(sample), len(sample.to_scipy().data) / len(sample)
-    combinations = len(POWERS) * margins * (3 + 1) / entries
+    thirds = [len(POWERS[place::3]) * margins * (3 + 1) / entries for place in range(3)]
     lengths = margins + LENGTHS * margins / entries
-    expected = max(costs) * margins + costs[0] * (combinations + lengths)
+    slowest = max(cost * third for cost, third in zip(costs, thirds, strict=True))
+    expected = max(costs) * margins + slowest + costs[0] * lengths
     assert dear[0]["seconds"] - cheap[0]["seconds"] == pytest.approx(expected, rel=1e-2)
     assert [event["rows"] for event in dear] == list(UNEQUAL[:3])
 

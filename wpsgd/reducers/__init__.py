@@ -20,7 +20,7 @@ from wpsgd.reducers.facts import (
     effective_nodes,
 )
 from wpsgd.reducers.normalised import TAU_EFFS, asum, fednova, fednova_with
-from wpsgd.reducers.validation import SampledModels
+from wpsgd.reducers.validation import SampledModels, preferred
 from wpsgd.reducers.variance import inverse_variance, moments_of
 from wpsgd.reducers.weights import diagonal, shard, steps, tail, uniform
 
@@ -42,6 +42,7 @@ __all__ = [
     "inverse_variance",
     "late_wp",
     "moments_of",
+    "preferred",
     "rule_named",
     "shard",
     "steps",

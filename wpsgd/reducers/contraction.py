@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from wpsgd.errors import ConfigError, nearest
 from wpsgd.reducers.facts import Combination, RoundFacts, Rule, Weights, average
-from wpsgd.reducers.validation import best
+from wpsgd.reducers.validation import preferred
 
 THEORY, VALIDATED = "theory", "validated"
 ALLOWED = '"theory", "validated", a power of R such as "R^3", or a number above 0 and at most 1'
@@ -49,7 +49,7 @@ def wp_with(contraction: str | float) -> Rule:
     Raises ConfigError for anything else.
     """
     if contraction == VALIDATED:
-        return Rule(_validated, frozenset({"contraction", "sample"}), len(POWERS))
+        return Rule(_validated, frozenset({"contraction", "sample"}), _candidates)
     power = _power_of(contraction)
 
     def wp(facts: RoundFacts) -> Combination:
@@ -88,11 +88,15 @@ def _parsed(contraction: str) -> float:
     raise ConfigError(f'contraction = "{contraction}": must be {ALLOWED}{hint}')
 
 
+def _candidates(facts: RoundFacts) -> list[Combination]:
+    logs = log_weights(facts)
+    return [average(facts, powered(logs, power), power) for power in POWERS]
+
+
 def _validated(facts: RoundFacts) -> Combination:
     assert facts.sampled is not None
-    logs = log_weights(facts)
-    candidates = [average(facts, powered(logs, power), power) for power in POWERS]
-    return best(facts.sampled, candidates, candidates[POWERS.index(1.0)])
+    candidates = _candidates(facts)
+    return preferred(candidates, [facts.sampled.objective(one.omega) for one in candidates])
 
 
 def late_wp(log_r: float) -> Rule:

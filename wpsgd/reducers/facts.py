@@ -76,12 +76,12 @@ class Combination:
 class Rule:
     """A line of the table of rules: a pure function of a round's facts, and what it needs beside counts.
 
-    candidates: combinations that it judges on the sample
+    candidates: what it takes the `preferred` of, by F on the sample (validation.py), or None
     """
 
     combination: Callable[[RoundFacts], Combination]
     needs: frozenset[Need] = frozenset()
-    candidates: int = 0
+    candidates: Callable[[RoundFacts], list[Combination]] | None = None
 
     def __call__(self, facts: RoundFacts) -> Combination:
         """How the models become one.

@@ -34,8 +34,9 @@ class SampledModels:
         return self.sample.objective(np.einsum("i,ij->j", omega, self.margins), square)
 
 
-def best(models: SampledModels, candidates: Sequence[Combination], otherwise: Combination) -> Combination:
-    """The candidate with the smallest F, the first of equals; `otherwise` where F is finite for none."""
-    values = [models.objective(candidate.omega) for candidate in candidates]
+def preferred(candidates: Sequence[Combination], values: Sequence[float]) -> Combination:
+    """The candidate with the smallest F, the first of equals; that of theory where F is finite for none."""
     finite = [number for number, value in enumerate(values) if np.isfinite(value)]
-    return candidates[min(finite, key=values.__getitem__)] if finite else otherwise
+    if not finite:
+        return next((candidate for candidate in candidates if candidate.power == 1.0), candidates[0])
+    return candidates[min(finite, key=values.__getitem__)]

@@ -6,7 +6,7 @@ comes out of a collective, so that all nodes hold the same bits whatever process
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -17,7 +17,7 @@ from wpsgd.kernels.stepsize import StepSize
 from wpsgd.learners.changes import Changes
 from wpsgd.learners.keeping import KeepsSquares, unfit
 from wpsgd.learners.sgd import SGDLearner
-from wpsgd.reducers import Combination, Moments, RoundFacts, Rule, SampledModels
+from wpsgd.reducers import Combination, Moments, RoundFacts, Rule, SampledModels, preferred
 from wpsgd.requests import AllGather, AllReduce, Broadcast, Node, OffClock, State, Value, Vector
 from wpsgd.sample import Sample
 from wpsgd.strategies.gram import gram_of
@@ -139,18 +139,9 @@ class Combining:
         if "squares" in self.rule.needs:
             total = float(squares_of(node).sum())
             facts = replace(facts, squares=tuple((await AllGather(total)).values()))
-        if "sample" not in self.rule.needs:
+        if self.rule.candidates is None:
             return self.rule(facts)
-        facts = replace(facts, sampled=await sampled(node, model))
-        agreed = np.zeros(2 + len(counts))
-        if node.rank == node.ranks[0]:  # nodes that round differently might prefer different ones
-            sample = sample_of(node)
-            # margins of all models, and a loss, for each candidate
-            numbers = self.rule.candidates * (len(counts) + 1) * len(sample.rows)
-            found = await judged(partial(self.rule, facts), sample.rows_worth(numbers))
-            agreed[:] = found.start, found.power or 0.0, *found.omega
-        await Broadcast(agreed, root=node.ranks[0])
-        return Combination(agreed[2:], float(agreed[0]), float(agreed[1]))
+        return await validated(node, self.rule.candidates(facts), await sampled(node, model))
 
 
 async def by_coordinate(node: Node, model: Vector, counts: Mapping[int, int]) -> None:
@@ -173,6 +164,20 @@ async def sampled(node: Node, model: Vector) -> SampledModels:
     margins = await AllGather(await judged(partial(sample.margins, model), len(sample.rows)))
     gram = await gram_of(node, model[: sample.rows.features])
     return SampledModels(sample, np.array([*margins.values()]), gram)
+
+
+async def validated(node: Node, candidates: Sequence[Combination], models: SampledModels) -> Combination:
+    """The preferred one. Of k nodes each judges a k-th of them, so that it takes as long with any k."""
+    place, nodes = node.ranks.index(node.rank), len(node.ranks)
+    mine = candidates[place::nodes]
+    margins = models.margins
+    numbers = len(mine) * (margins.size + margins.shape[1])  # of all models, and a loss each
+
+    def judge() -> list[float]:
+        return [models.objective(candidate.omega) for candidate in mine]
+
+    told = [*(await AllGather(await judged(judge, models.sample.rows_worth(numbers)))).values()]
+    return preferred(candidates, [told[number % nodes][number // nodes] for number in range(len(candidates))])
 
 
 async def searched(node: Node, v: Vector) -> float:
