@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -132,6 +133,21 @@ def test_time_that_is_up_ends_all_classes() -> None:
         model = WPSGDClassifier(solver="sgd", max_seconds=1e-9, tol=1e-9, random_state=0).fit(X, LABELS)
     assert model.n_iter_ == 1
     assert (np.abs(model.coef_).max(axis=1) > 0.0).all()
+
+
+@pytest.mark.parametrize("wire", ["auto", "dense"])
+@pytest.mark.parametrize("features", [10_000, 500_000])
+@pytest.mark.parametrize("period", [1_000, 300_000])
+def test_ranks_that_would_exchange_pairs_train_classes_one_by_one(
+    period: int, features: int, wire: str
+) -> None:
+    strategy = SimpleNamespace(goes_classwise=True, wire=wire, rows_of_round=lambda sizes: period)
+    rows = SimpleNamespace(features=features, values=np.empty(0))
+    runtime = SimpleNamespace(name="mpi", ranks=2)
+    trainer: Any = SimpleNamespace(strategy=strategy, rows=rows, runtime=runtime, numbers=[range(period)] * 2)
+    whole: Any = SimpleNamespace(rows=(period, period), nonzeros=20 * period)  # 10 a row
+    # 12 bytes a pair of 20,000 in a round, against two models of 4 MB
+    assert classes.shares_passes(trainer, whole) == (wire == "dense" or features == 10_000 or period > 1_000)
 
 
 def test_a_class_that_diverges_says_so() -> None:

@@ -51,7 +51,11 @@ class WPSGDClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # s
     strategy: a name or a dict of [[strategy]] keys (README.md); None: "simuparallel" on threads, else "wp"
     n_workers: threads of "sgd"; None: those of the affinity mask, at most one for each 10,000 rows
     period, rule: as in a [[strategy]] entry; average: rule "tail", with which SGD varies less
-    n_jobs: classes trained side by side, as far as scikit-learn's working_memory holds them
+    n_jobs: classes trained side by side, as far as scikit-learn's working_memory holds them; with "sgd" blocks
+        of classes, of which a pass over the rows serves all, each as large as its part of that memory. Beside
+        it are the rows and coef_. Blocks change no bit of a model: a class leaves where it meets `tol`. Rules
+        that look at a whole model (`average`, "diagonal", "inverse_variance", "validated", line_search),
+        wire = "sparse", delays, threads, "cocoa", "admm" and simulated clusters train class by class
     runtime: None, or a runtime of wpsgd.runtimes: Simulated(cluster), or MPI(comm), where each rank passes
         rows of its own, be it none, and all end with the same model; all ranks call `fit` together
     probability: whether `predict_proba` is there; a fit then trains once more, without validation_fraction of
@@ -62,7 +66,8 @@ class WPSGDClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # s
 
     After a fit: coef_ (models, features), intercept_ (models,), classes_, n_iter_ (passes, of the longest
     problem; factorisations where solved to machine precision), solver_, trace_ (wpsgd.trace, without a
-    header), n_features_in_ and, of named columns, feature_names_in_.
+    header; of several models each event names its `class`, or its `classes` where a block shares it, of which
+    relative_deviation is then), n_features_in_ and, of named columns, feature_names_in_.
 
     >>> from sklearn.datasets import load_iris
     >>> from wpsgd import WPSGDClassifier
