@@ -27,7 +27,7 @@ WIRES: tuple[Wire, ...] = ("auto", "dense", "sparse")
 # learners whose untouched coordinates all decay alike
 TELLING = (SGDLearner, DelayLearner, ThreadedLearner, AskedLearner)
 SMALL = 1 << 20  # bytes of a model below which "auto" does not ask: latency is what a reduction costs then
-PASS = 1 / 32  # of sending a byte: going through one, 0.1 ns beside 3.2 ns, between 1 and 10 Gbit/s
+PASS = 1 / 32  # of sending a byte: going through one, 0.1 ns beside 3.2, between 1 and 10 Gbit/s
 LONGEST = 64  # rounds for which "auto" does not ask, at most
 FOLDS = 8  # factors of a decay up to which "auto" takes everybody's time to multiply them out
 INDEX = np.dtype(np.int32).itemsize
