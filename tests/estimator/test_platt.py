@@ -5,8 +5,12 @@ from __future__ import annotations
 import numpy as np
 from scipy.optimize import minimize
 from scipy.special import expit
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
 
-from wpsgd.estimator.platt import platt, probabilities
+from wpsgd import WPSGDClassifier
+from wpsgd.data.synthetic import problem
+from wpsgd.estimator.platt import carried_over, platt, probabilities
 
 
 def scores(n: int = 500) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -45,6 +49,28 @@ def test_sums_over_two_processes_are_those_of_one() -> None:
     two = platt(f, positive, weights, doubled)
     assert np.allclose(two, platt(np.tile(f, 2), np.tile(positive, 2), np.tile(weights, 2)), rtol=1e-8)
     assert len(calls) > 2
+
+
+def test_a_sigmoid_is_carried_over_by_the_line_of_least_squares() -> None:
+    f, _, weights = scores(200)
+    others = 2.0 * f - 1.0 + 0.3 * np.random.default_rng(1).normal(size=200)
+    slope, shift = np.polyfit(f, others, 1, w=np.sqrt(weights))
+    assert np.allclose(carried_over((1.5, 0.2), f, others, weights), (1.5 * slope, 1.5 * shift + 0.2))
+    halves = carried_over((1.5, 0.2), f, others, weights, lambda sums: 2.0 * sums)
+    assert np.allclose(halves, carried_over((1.5, 0.2), *(np.tile(x, 2) for x in (f, others, weights))))
+    assert carried_over((1.5, 0.2), np.full(9, 4.0), np.full(9, 3.0)) == (1.5, 0.2 - 1.5)
+
+
+def test_probabilities_after_few_passes_of_sgd_fit_its_own_model() -> None:
+    rows = problem(4000, 3000, 20.0, noise=0.05, seed=1).rows
+    X, y = rows.to_scipy(), rows.labels
+    judged, truth = X[2000:], y[2000:]
+    for seed in range(4):
+        keys = {"strategy": "simuparallel", "n_workers": 4, "tol": None, "max_iter": 10}
+        model = WPSGDClassifier(probability=True, random_state=seed, **keys).fit(X[:2000], y[:2000])
+        f = model.decision_function(judged)[:, None]
+        best = LogisticRegression(C=1e6).fit(f, truth).predict_proba(f)  # which knows the answers
+        assert log_loss(truth, model.predict_proba(judged)) < log_loss(truth, best) + 0.03
 
 
 def test_probabilities_of_several_classes_add_up_where_all_are_improbable() -> None:

@@ -59,7 +59,7 @@ class WPSGDClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # s
     runtime: None, or a runtime of wpsgd.runtimes: Simulated(cluster), or MPI(comm), where each rank passes
         rows of its own, be it none, and all end with the same model; all ranks call `fit` together
     probability: whether `predict_proba` is there; a fit then trains once more, without validation_fraction of
-        the rows, on whose margins Platt's scaling is fitted
+        the rows, on whose margins Platt's scaling is fitted; margins of the others carry it over to the model
     class_weight: dict, "balanced" (over all ranks) or None; warm_start: whether a fit begins with the last
     learning_rate, eta0, power_t, shuffle, random_state, verbose: as in SGDClassifier; schedules are those of
         [model] learning_rate

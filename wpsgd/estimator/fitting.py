@@ -34,7 +34,7 @@ from wpsgd.estimator.gathering import to_first
 from wpsgd.estimator.inputs import Inputs, held_out, labelled, read
 from wpsgd.estimator.joining import Share, Whole, agreed, join, several, share_of
 from wpsgd.estimator.last import Last, check_continued
-from wpsgd.estimator.platt import platt
+from wpsgd.estimator.platt import carried_over, platt
 from wpsgd.estimator.sgd import Limits, Trainer
 from wpsgd.estimator.solved import Solved, placed
 from wpsgd.estimator.unmet import unmet_by, warn
@@ -137,7 +137,7 @@ class _Fitting:
             return solved, None
         chosen = self.held_out(inputs, "probability")
         without = self.solved(inputs.taken(~chosen), None)
-        return solved, self.calibrated(inputs.taken(chosen), without)
+        return solved, self.calibrated(inputs, chosen, solved, without)
 
     def solved(self, inputs: Inputs, last: Last | None) -> list[Solved]:
         """The models of all problems, with `last` from the model that there is."""
@@ -252,19 +252,23 @@ class _Fitting:
         """Of each row."""
         return np.searchsorted(self.whole.classes, inputs.targets).astype(np.int32)
 
-    def calibrated(self, judged: Inputs, solved: list[Solved]) -> NDArray[np.float64]:
-        """(a, b) of each model, from decision values of rows that it was not trained on."""
-        runtime, weights = self.estimator.runtime, self.weights(judged)
-        matrix = judged.rows(self.whole.features, self.constant).to_scipy()
+    def calibrated(
+        self, inputs: Inputs, chosen: NDArray[np.bool_], solved: list[Solved], without: list[Solved]
+    ) -> NDArray[np.float64]:
+        """(a, b) of each model, from decision values on the `chosen` rows of one trained `without` them."""
+        runtime, weights = self.estimator.runtime, self.weights(inputs)
+        matrix = inputs.rows(self.whole.features, self.constant).to_scipy()
+        judging, common = (None if weights is None else weights[rows] for rows in (chosen, ~chosen))
 
         def total(sums: NDArray[np.float64]) -> NDArray[np.float64]:
             return np.asarray(sum(runtime.gathered(lambda: sums))) if several(runtime) else sums
 
-        found = [
-            platt(np.asarray(matrix @ one.weights, dtype=np.float64), judged.targets == label, weights, total)
-            for label, one in zip(self.problems, solved, strict=True)
-        ]
-        return np.array(found)
+        def one(label: Any, model: Solved, other: Solved) -> tuple[float, float]:
+            scores, others = (np.asarray(matrix @ each.weights, np.float64) for each in (model, other))
+            found = platt(others[chosen], inputs.targets[chosen] == label, judging, total)
+            return carried_over(found, scores[~chosen], others[~chosen], common, total)
+
+        return np.array(list(map(one, self.problems, solved, without)))
 
     def _trainer(self, trained: Inputs, validation: Inputs | None) -> Trainer:
         estimator, features = self.estimator, self.whole.features

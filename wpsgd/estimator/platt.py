@@ -60,6 +60,27 @@ def platt(
     return float(a), float(b)
 
 
+def carried_over(
+    found: tuple[float, float],
+    scores: Floats,
+    others: Floats,
+    weights: Floats | None = None,
+    total: Callable[[Floats], Floats] = lambda sums: sums,
+) -> tuple[float, float]:
+    """(a, b) for the model of `scores`, where that of `others` has (a, b) = `found`; arguments as above.
+
+    By the line others = slope scores + shift, of least squares on rows that both were trained on. SGD leaves
+    models of other lengths and intercepts each time it ends, which are no matter of the probabilities.
+    """
+    weights = np.ones(len(scores)) if weights is None else weights
+    mass, first, second = total(np.array([weights.sum(), weights @ scores, weights @ others]))
+    scores, others = scores - first / mass, others - second / mass
+    square, product = total(np.array([weights @ scores**2, weights @ (scores * others)]))
+    slope = product / square if square > 0.0 else 1.0
+    a, b = found
+    return float(a * slope), float(b + a * (second - slope * first) / mass)
+
+
 def probabilities(scores: Floats, calibration: Floats) -> Floats:
     """Of each class, (n, classes), rows adding up to 1.
 
