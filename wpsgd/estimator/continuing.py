@@ -12,10 +12,10 @@ from wpsgd.data.rows import FloatArray
 from wpsgd.errors import ConfigError
 from wpsgd.estimator import fitting
 from wpsgd.estimator.choices import settings_for
-from wpsgd.estimator.fitting import meet
 from wpsgd.estimator.inputs import labelled
 from wpsgd.estimator.joining import several
 from wpsgd.estimator.last import Last
+from wpsgd.estimator.meeting import meet
 from wpsgd.estimator.sgd import one_pass
 from wpsgd.estimator.solved import Solved, weights_of, without_last_column
 

@@ -13,7 +13,6 @@ from typing import Any, TypeVar, cast
 import numpy as np
 from joblib import Parallel, delayed, effective_n_jobs
 from numpy.typing import NDArray
-from sklearn.utils import check_random_state
 from threadpoolctl import ThreadpoolController
 
 from wpsgd.data.rows import FloatArray
@@ -29,19 +28,18 @@ from wpsgd.estimator.choices import (
     worker_count,
 )
 from wpsgd.estimator.classes import Together, blocks_of, bytes_of_class, fitting_in, shares_passes
-from wpsgd.estimator.files import is_path, own_part
 from wpsgd.estimator.gathering import to_first
-from wpsgd.estimator.inputs import Inputs, held_out, labelled, read
-from wpsgd.estimator.joining import Share, Whole, agreed, join, several, share_of
+from wpsgd.estimator.inputs import Inputs, held_out, labelled
+from wpsgd.estimator.joining import Whole, join, several, share_of
 from wpsgd.estimator.last import Last, check_continued
-from wpsgd.estimator.platt import carried_over, platt
+from wpsgd.estimator.meeting import meet
+from wpsgd.estimator.platt import calibration
 from wpsgd.estimator.sgd import Limits, Trainer
 from wpsgd.estimator.solved import Solved, placed
 from wpsgd.estimator.unmet import unmet_by, warn
 
 T = TypeVar("T")
 Calibration = NDArray[np.float64] | None
-SEEDS = 2**31 - 1
 NO_WEIGHT = 1e-30  # rows of less, where the mean is 1, have no say in any digit: they are no rows
 
 
@@ -74,44 +72,11 @@ def fit(estimator: Any, X: Any, y: Any, sample_weight: Any, last: Last | None) -
         check_continued(last, whole, whole.features + estimator.fit_intercept)
     if solver == "dual" and several(runtime) and fits_one_rank(whole):
         held = to_first(runtime, inputs, whole)
-        solved, calibration = runtime.first(lambda: fitting.alone(cast(Inputs, held), last))
+        solved, sigmoids = runtime.first(lambda: fitting.alone(cast(Inputs, held), last))
     else:
-        solved, calibration = fitting.models(inputs, last)
+        solved, sigmoids = fitting.models(inputs, last)
     warn(estimator, solver, unmet_by(runtime, solved))
-    return Fitted(whole, seed, solver, solved, calibration)
-
-
-def meet(
-    estimator: Any,
-    X: Any,
-    y: Any,
-    sample_weight: Any,
-    known: NDArray[Any] | None = None,
-    *,
-    reset: bool = True,
-) -> tuple[Inputs, Whole, int]:
-    """This process's rows, what all bring together, and a seed that all share."""
-    runtime = estimator.runtime
-    vars(estimator).pop("_zero_based", None)
-    if any(agreed(runtime, lambda: is_path(X))):
-        X, y, estimator._zero_based = own_part(runtime, X, y, sample_weight)
-
-    held: list[Inputs] = []  # of this process alone: rows are not sent around
-
-    def phase() -> tuple[Share, int]:
-        held.append(read(estimator, X, y, sample_weight, reset=reset, empty=several(runtime)))
-        seed = int(check_random_state(estimator.random_state).randint(SEEDS))
-        names = getattr(estimator, "feature_names_in_", None) if len(held[0]) else None
-        return share_of(held[0], names), seed
-
-    said = agreed(runtime, phase)
-    whole = agreed(runtime, lambda: join([share for share, _ in said], known))[0]
-    if len(whole.classes) < 2:
-        raise ValueError(f"The number of classes has to be greater than one; got {len(whole.classes)} class")
-    estimator.n_features_in_ = whole.features
-    if whole.names is not None:
-        estimator.feature_names_in_ = np.array(whole.names, dtype=object)
-    return held[0], whole, said[0][1]
+    return Fitted(whole, seed, solver, solved, sigmoids)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -217,11 +182,8 @@ class _Fitting:
 
     def _in_blocks(self, together: Together, start: FloatArray | None) -> list[Solved]:
         """All classes in blocks that share each pass; how they are cut changes no bit of the models."""
-        trainer, runtime, tells = (
-            together.trainer,
-            self.estimator.runtime,
-            [*map(self._tell_of, self.problems)],
-        )
+        trainer, runtime = together.trainer, self.estimator.runtime
+        tells = [*map(self._tell_of, self.problems)]
         bytes_each, table = bytes_of_class(trainer), self._table()
 
         def one(block: range) -> list[Solved]:
@@ -258,15 +220,13 @@ class _Fitting:
         """(a, b) of each model, from decision values on the `chosen` rows of one trained `without` them."""
         runtime, weights = self.estimator.runtime, self.weights(inputs)
         matrix = inputs.rows(self.whole.features, self.constant).to_scipy()
-        judging, common = (None if weights is None else weights[rows] for rows in (chosen, ~chosen))
 
         def total(sums: NDArray[np.float64]) -> NDArray[np.float64]:
             return np.asarray(sum(runtime.gathered(lambda: sums))) if several(runtime) else sums
 
-        def one(label: Any, model: Solved, other: Solved) -> tuple[float, float]:
-            scores, others = (np.asarray(matrix @ each.weights, np.float64) for each in (model, other))
-            found = platt(others[chosen], inputs.targets[chosen] == label, judging, total)
-            return carried_over(found, scores[~chosen], others[~chosen], common, total)
+        def one(label: Any, *models: Solved) -> tuple[float, float]:
+            scores, others = (np.asarray(matrix @ model.weights, np.float64) for model in models)
+            return calibration(scores, others, inputs.targets == label, chosen, weights, total)
 
         return np.array(list(map(one, self.problems, solved, without)))
 

@@ -81,6 +81,23 @@ def carried_over(
     return float(a * slope), float(b + a * (second - slope * first) / mass)
 
 
+def calibration(
+    scores: Floats,
+    others: Floats,
+    positive: NDArray[np.bool_],
+    chosen: NDArray[np.bool_],
+    weights: Floats | None = None,
+    total: Callable[[Floats], Floats] = lambda sums: sums,
+) -> tuple[float, float]:
+    """(a, b) of a model that was trained on all rows and has `scores`.
+
+    others: decision values of one trained without the `chosen` rows; else arguments as above, (n,)
+    """
+    judging, common = (None if weights is None else weights[rows] for rows in (chosen, ~chosen))
+    found = platt(others[chosen], positive[chosen], judging, total)
+    return carried_over(found, scores[~chosen], others[~chosen], common, total)
+
+
 def probabilities(scores: Floats, calibration: Floats) -> Floats:
     """Of each class, (n, classes), rows adding up to 1.
 
