@@ -17,7 +17,7 @@ from wpsgd.runtimes.local import Local
 Solver = Literal["sgd", "dual"]
 ONE_NODE = ("sequential", "delay")  # strategies in which one node trains
 ROWS_A_WORKER = 10_000  # below, a second worker saves less time than starting and meeting take
-ENTRIES_TO_GATHER = 50_000_000  # of all ranks, that the first one takes in to solve the dual: 2 GB at most
+ENTRIES_TO_GATHER = 50_000_000  # of all ranks, that the first one takes in to solve the dual: 2 GiB at most
 # one thread certifies a gap of 1e-3 in the time of some tens of passes; SGD needs about ten, by all workers
 MANY_WORKERS, MANY_ENTRIES = 16, 100_000_000
 

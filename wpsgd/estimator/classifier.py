@@ -47,7 +47,7 @@ class WPSGDClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # s
         rows or features are few (below 1,000 rows of up to 20,000 features always) factorisations solve the
         dual to machine precision, as far as rounding lets them; passes take over where they miss `tol`.
         Of MPI ranks the first takes in all rows and solves the dual as one process would, to the same bits,
-        up to 5e7 entries (2 GB); above, "auto" is SGD by all ranks, and "dual" is "cocoa" to the gap `tol`
+        up to 5e7 entries (2 GiB); above, "auto" is SGD by all ranks, and "dual" is "cocoa" to the gap `tol`
     strategy: a name or a dict of [[strategy]] keys (README.md); None: "simuparallel" on threads, else "wp"
     n_workers: threads of "sgd"; None: those of the affinity mask, at most one for each 10,000 rows
     period, rule: as in a [[strategy]] entry; average: rule "tail", with which SGD varies less
