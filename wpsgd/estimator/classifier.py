@@ -51,8 +51,8 @@ class WPSGDClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # s
     strategy: a name or a dict of [[strategy]] keys (README.md); None: "simuparallel" on threads, else "wp"
     n_workers: threads of "sgd"; None: those of the affinity mask, at most one for each 10,000 rows
     period, rule: as in a [[strategy]] entry; average: rule "tail", with which SGD varies less
-    n_jobs: classes trained side by side, as far as scikit-learn's working_memory holds them; with "sgd" blocks
-        of classes, of which a pass over the rows serves all, each as large as its part of that memory. Beside
+    n_jobs: classes trained side by side, as far as scikit-learn's working_memory holds them; "sgd": blocks of
+        classes, of which a pass over the rows serves all, each as large as its part of that memory. Beside
         it are the rows and coef_. Blocks change no bit of a model: a class leaves where it meets `tol`. Rules
         that look at a whole model (`average`, "diagonal", "inverse_variance", "validated", line_search),
         wire = "sparse", delays, threads, "cocoa", "admm" and simulated clusters train class by class
