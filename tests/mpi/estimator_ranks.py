@@ -157,12 +157,20 @@ def of_one_path_each_rank_reads_its_part() -> None:
     X, y = whole(1500)
     with TemporaryDirectory() as temporary:
         folder = Path(shared(temporary)[0])
-        text, packed, store = folder / "rows.svm", folder / "rows.svm.bz2", folder / "store"
+        text, packed, from_zero = folder / "rows.svm", folder / "rows.svm.bz2", folder / "zero.svm"
+        store = folder / "store"
         if RANK == 0:
             dump_svmlight_file(X, classes_of(X), str(text), zero_based=False)
             packed.write_bytes(bz2.compress(text.read_bytes()))
             convert(text, store, Wishes("float64", "auto", False))
+            last = sparse.csr_matrix(([1.0], ([len(y) - 1], [0])), shape=(len(y), 1))
+            dump_svmlight_file(sparse.hstack([last, X], format="csr"), classes_of(X), str(from_zero))
         shared(None)
+        counted = WPSGDClassifier(runtime=RUNTIME, random_state=0).fit(
+            from_zero
+        )  # of which one rank has seen a 0
+        same_everywhere(counted)
+        same(counted, WPSGDClassifier(random_state=0).fit(from_zero))
         for path in (text, packed, store):
             alone = WPSGDClassifier(random_state=0).fit(path)
             ours = WPSGDClassifier(random_state=0, runtime=RUNTIME).fit(str(path))

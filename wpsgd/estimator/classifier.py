@@ -57,7 +57,7 @@ class WPSGDClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # s
         that look at a whole model (`average`, "diagonal", "inverse_variance", "validated", line_search),
         wire = "sparse", delays, threads, "cocoa", "admm" and simulated clusters train class by class
     runtime: None, or a runtime of wpsgd.runtimes: Simulated(cluster), or MPI(comm), where each rank passes
-        rows of its own, be it none, and all end with the same model; all ranks call `fit` together
+        rows of its own, be it none, or all one path, and all end with one model; all call `fit` together
     probability: whether `predict_proba` is there; a fit then trains once more, without validation_fraction of
         the rows, on whose margins Platt's scaling is fitted; margins of the others carry it over to the model
     class_weight: dict, "balanced" (over all ranks) or None; warm_start: whether a fit begins with the last
