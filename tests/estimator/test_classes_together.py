@@ -16,7 +16,7 @@ from sklearn.preprocessing import normalize
 
 from wpsgd import WPSGDClassifier
 from wpsgd.errors import Diverged
-from wpsgd.estimator import classes, fitting
+from wpsgd.estimator import classes, continuing, fitting
 from wpsgd.runtimes.costs import Cluster, RowCost
 from wpsgd.runtimes.simulated import Simulated
 
@@ -115,6 +115,32 @@ def test_a_warm_start_and_partial_fit_go_on_from_a_block_as_from_classes_one_by_
         patched.setattr(fitting, "shares_passes", lambda *_: False)
         models[1].set_params(warm_start=True).fit(X, LABELS)
     assert same_model(*models)
+
+
+@pytest.mark.parametrize("schedule", ["optimal", "adagrad"])
+def test_passes_of_partial_fit_are_those_of_classes_one_by_one_whatever_the_blocks(
+    monkeypatch: pytest.MonkeyPatch, schedule: str
+) -> None:
+    weights = np.random.default_rng(1).uniform(0.5, 1.5, len(LABELS))
+    models = []
+    for budget, together in ((1024.0, True), (0.01, True), (1024.0, False)):  # MiB: one block, several, none
+        model = WPSGDClassifier(learning_rate=schedule, eta0=0.1, random_state=3)
+        with monkeypatch.context() as patched, config_context(working_memory=budget):
+            if not together:
+                patched.setattr(continuing, "equally_far", lambda *_: False)
+            for _ in range(3):
+                model.partial_fit(X, LABELS, np.unique(LABELS), weights)
+        models.append(model)
+    assert same_model(models[0], models[2])
+    assert same_model(models[1], models[2])
+
+
+def test_classes_that_are_not_equally_far_go_on_one_by_one() -> None:
+    model = fitted(tol=None, max_iter=1, n_workers=1)
+    steps = [1000 + 10 * number for number in range(10)]  # as the dual may leave them
+    model._learners = [{**one, "steps": step} for one, step in zip(model._learners, steps, strict=True)]
+    model.partial_fit(X, LABELS)
+    assert [one["steps"] - X.shape[0] for one in model._learners] == steps
 
 
 def test_what_classes_share_is_in_the_trace_once() -> None:

@@ -17,7 +17,8 @@ from wpsgd.kernels.losses import LOSSES
 from wpsgd.kernels.sgd import sgd_pass
 from wpsgd.kernels.stepsize import Schedule, StepSize
 from wpsgd.learners.classes import make_classes_learner
-from wpsgd.learners.sgd import Objective, kernel_arrays, make_learner
+from wpsgd.learners.node import make_learner
+from wpsgd.learners.sgd import Objective, kernel_arrays
 
 CLASSES, FEATURES = 5, 40
 

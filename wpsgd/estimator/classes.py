@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from joblib import effective_n_jobs
 from numpy.typing import NDArray
 from sklearn import get_config
 
+from wpsgd.config.settings import Settings
 from wpsgd.data.rows import FloatArray, Rows
 from wpsgd.estimator.inputs import weighted
 from wpsgd.estimator.joining import Whole, several
-from wpsgd.estimator.sgd import Trainer, Weights, next_epoch
+from wpsgd.estimator.sgd import Trainer, Weights, goes_on, next_epoch
 from wpsgd.estimator.solved import Solved
 from wpsgd.estimator.stopping import Stopper, Stoppers
 from wpsgd.evaluate_classes import ClassesScorer
@@ -93,19 +95,15 @@ class Together:
         finished = state.round >= trainer.strategy.rounds
         unmet = "max_iter" if trainer.limits.tol is not None else ""
         unmet = unmet if finished else "max_seconds"
+        epochs = trainer.epochs(state.round)
         ended = {
-            run.number: self._solved(outcome.model, state, run, k, len(left), "" if settled[k] else unmet)
+            run.number: _solved(state, k, len(left), epochs, run.looks, "" if settled[k] else unmet)
             for k, run in enumerate(left)
             if settled[k] or finished or late
         }
         kept = [k for k, run in enumerate(left) if run.number not in ended]
         narrow = narrowed(watch.states, len(left), kept) if kept else {}
         return ended, narrow, outcome.events
-
-    def _solved(self, model: FloatArray, state: State, run: _Run, k: int, classes: int, unmet: str) -> Solved:
-        own = {name: _of_classes(name, value, classes, [k]) for name, value in state.own.items()}
-        weights = np.asarray(_of_classes("weights", model, classes, [k]))
-        return Solved(weights, self.trainer.epochs(state.round), run.looks, unmet, next_epoch(own))
 
     def _held(self, rank: int) -> tuple[Rows, Own]:
         """The rows of a rank, and the class number of each."""
@@ -150,6 +148,53 @@ class _Run:
     number: int
     stopper: Stopper
     looks: list[Event]
+
+
+def one_pass_together(
+    rows: Rows,
+    own: Own,
+    settings: Settings,
+    starts: FloatArray,
+    learners: Sequence[Mapping[str, Any]],
+    seed: int,
+) -> list[Solved]:
+    """`one_pass` of all classes, bit for bit, in blocks that working_memory holds.
+
+    starts: (classes, columns); learners: where each class has got to, all equally far (see `equally_far`)
+    """
+    size = fitting_in((VECTORS * rows.values.itemsize + 8) * rows.features)
+    solved: list[Solved] = []
+    for first in range(0, len(starts), size):
+        block = range(first, min(first + size, len(starts)))
+        start, k = starts[first : block.stop].T.ravel(), len(block)
+        objective = replace(settings.objective(), w0=start)
+        order: dict[str, Any] = {"seed": seed, "rank": 0, "shuffle": settings.model.shuffle}
+        worker = make_classes_learner(rows, places(own, block), k, objective, **order)
+        reached = dict(learners[first])
+        if "squares" in reached:
+            reached["squares"] = np.column_stack([learners[number]["squares"] for number in block]).ravel()
+        if goes_on(settings, reached):
+            worker.restore(start, reached)
+        worker.advance(len(rows))
+        worker.commit(worker.contribution(), worker.steps)
+        state = State(1, {"weights": worker.weights}, worker.state())
+        solved += [_solved(state, place, k, 1.0, []) for place in range(k)]
+    return solved
+
+
+def equally_far(learners: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether classes can go on in one pass: SGD leaves them so, the dual need not."""
+    reached = [{name: value for name, value in one.items() if "squares" not in name} for one in learners]
+    return all(one == reached[0] for one in reached) and len({"squares" in one for one in learners}) == 1
+
+
+def _solved(
+    state: State, place: int, classes: int, epochs: float, trace: list[Event], unmet: str = ""
+) -> Solved:
+    """The model at one place of a block, from the state that the block has reached."""
+    own = {name: _of_classes(name, value, classes, [place]) for name, value in state.own.items()}
+    weights = np.asarray(_of_classes("weights", state.shared["weights"], classes, [place]))
+    return Solved(weights, epochs, trace, unmet, next_epoch(own))
 
 
 def places(own: Own, classes: Sequence[int]) -> Own:

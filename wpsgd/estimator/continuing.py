@@ -12,8 +12,9 @@ from wpsgd.data.rows import FloatArray
 from wpsgd.errors import ConfigError
 from wpsgd.estimator import fitting
 from wpsgd.estimator.choices import settings_for
-from wpsgd.estimator.inputs import labelled
-from wpsgd.estimator.joining import several
+from wpsgd.estimator.classes import equally_far, one_pass_together
+from wpsgd.estimator.inputs import labelled, weighted
+from wpsgd.estimator.joining import class_numbers, several
 from wpsgd.estimator.last import Last
 from wpsgd.estimator.meeting import meet
 from wpsgd.estimator.sgd import one_pass
@@ -68,10 +69,16 @@ def partial_fit(estimator: Any, X: Any, y: Any, classes: Any, sample_weight: Any
         start, learners = _columns(estimator).astype(rows.values.dtype), estimator._learners
     settings = settings_for(estimator, seed=estimator._seed, strategy={"name": "sequential"})
     weights = _raw_weights(estimator, inputs, whole)
-    solved = [
-        one_pass(labelled(rows, inputs.targets == label, weights), settings, begin, learner, estimator._seed)
-        for label, begin, learner in zip(_positives(whole.classes), start, learners, strict=True)
-    ]
+    if len(start) > 1 and equally_far(learners):
+        own, given = class_numbers(whole, inputs), weighted(rows, weights)
+        solved = one_pass_together(given, own, settings, start, learners, estimator._seed)
+    else:
+        solved = [
+            one_pass(
+                labelled(rows, inputs.targets == label, weights), settings, begin, learner, estimator._seed
+            )
+            for label, begin, learner in zip(_positives(whole.classes), start, learners, strict=True)
+        ]
     _keep(estimator, solved)
     estimator.solver_ = "sgd"
     estimator.n_iter_ = 1

@@ -30,7 +30,7 @@ from wpsgd.estimator.choices import (
 from wpsgd.estimator.classes import Together, blocks_of, bytes_of_class, fitting_in, shares_passes
 from wpsgd.estimator.gathering import to_first
 from wpsgd.estimator.inputs import Inputs, held_out, labelled
-from wpsgd.estimator.joining import Whole, join, several, share_of
+from wpsgd.estimator.joining import Whole, class_numbers, join, several, share_of
 from wpsgd.estimator.last import Last, check_continued
 from wpsgd.estimator.meeting import meet
 from wpsgd.estimator.platt import calibration
@@ -162,8 +162,8 @@ class _Fitting:
         trainer = self._trainer(trained, validation)
         held_out = None if validation is None else self.weights(validation)
         if len(self.problems) > 1 and shares_passes(trainer, self.whole):
-            judged = None if validation is None else (self.class_numbers(validation), held_out)
-            together = Together(trainer, self.class_numbers(trained), weights, judged)
+            judged = None if validation is None else (class_numbers(self.whole, validation), held_out)
+            together = Together(trainer, class_numbers(self.whole, trained), weights, judged)
             return self._in_blocks(together, start)
 
         table = self._table()
@@ -209,10 +209,6 @@ class _Fitting:
     def _tell_of(self, label: Any) -> Callable[[str], None] | None:
         tell = self.tell
         return None if tell is None else lambda line: tell(f"class {label}, {line}")
-
-    def class_numbers(self, inputs: Inputs) -> NDArray[np.int32]:
-        """Of each row."""
-        return np.searchsorted(self.whole.classes, inputs.targets).astype(np.int32)
 
     def calibrated(
         self, inputs: Inputs, chosen: NDArray[np.bool_], solved: list[Solved], without: list[Solved]

@@ -125,3 +125,8 @@ def agreed(runtime: Runtime | None, phase: Callable[[], T]) -> list[T]:
 def several(runtime: Runtime | None) -> bool:
     """Whether each rank is a process with rows of its own."""
     return runtime is not None and runtime.name == "mpi"
+
+
+def class_numbers(whole: Whole, inputs: Inputs) -> NDArray[np.int32]:
+    """Of each row, int32 (n,)."""
+    return np.searchsorted(whole.classes, inputs.targets).astype(np.int32)

@@ -197,11 +197,16 @@ def one_pass(
     """One worker's next pass over rows, from `start` and from where `learner` says that SGD has got to."""
     objective = replace(settings.objective(), w0=start)
     worker = make_learner(rows, objective, seed=seed, rank=0, shuffle=settings.model.shuffle)
-    if learner and (settings.model.learning_rate != "adagrad" or "squares" in learner):
+    if goes_on(settings, learner):
         worker.restore(start, learner)
     worker.advance(len(rows))
     worker.commit(worker.contribution(), worker.steps)
     return Solved(worker.weights, 1.0, [], learner=next_epoch(worker.state()))
+
+
+def goes_on(settings: Settings, learner: Mapping[str, Any]) -> bool:
+    """Whether `learner` tells where to go on from; the dual and other schedules leave no squares."""
+    return bool(learner) and (settings.model.learning_rate != "adagrad" or "squares" in learner)
 
 
 def next_epoch(own: Mapping[str, Any]) -> dict[str, Any]:
