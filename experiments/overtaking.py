@@ -107,7 +107,7 @@ def main() -> None:
     options = parser.parse_args()
     print(f"{options.study} on {options.cluster}: rows at which wp overtakes the fastest node alone")
     print("seed  strategy    beforehand  from its looks        seen   foretold / seen")
-    for run in sorted((options.runs / options.study / options.cluster).iterdir()):
+    for run in sorted((options.runs / options.study / options.cluster).glob("[0-9]")):
         for label, rows in forecasts(run, options.cluster, options.tol).items():
             shares = f"{rows.beforehand / rows.seen:.3f} {rows.from_looks / rows.seen:.3f}"
             places = f"{rows.beforehand:12,.0f} {rows.from_looks:15,.0f} {rows.seen:11,.0f}"

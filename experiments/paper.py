@@ -1,6 +1,7 @@
 """The claims of the WP-SGD paper in numbers: what the traces of the studies' runs tell, over seeds.
 
 wpsgd simulate STUDY --cluster cluster-CLUSTER --set model.seed=SEED --out runs/paper/STUDY/CLUSTER/SEED
+wpsgd simulate ...                     more strategies of the same: --out runs/paper/STUDY/CLUSTER/SEED-PART
 python -m experiments.paper            reads them all, writes experiments/results/paper.txt and paper.json
 """
 
@@ -23,8 +24,14 @@ from wpsgd.trace import read
 YARDSTICK = "sequential"
 FAR = 10.0  # the target is so many times where the yardstick ends: it is met while the start's bias fades
 SHARES = (0.6, 0.8, 1.0)  # of the run
-# of figure 10: clusters of unequal nodes, and of as many equal ones
-BALANCED = {"table-1-of-10": "balanced-10", "table-1-2017-10g": "balanced-20", "table-1-of-40": "balanced-40"}
+# of figure 10: clusters of unequal nodes, and of as many equal ones; SimuParallel's F is the same on both
+BALANCED = {
+    "table-1-of-10": "balanced-10",
+    "table-1-2017-10g": "balanced-20",
+    "table-1-of-40": "balanced-40",
+    "table-1-of-100": "table-1-of-100",
+    "table-1-of-400": "table-1-of-400",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +77,14 @@ def curves(folder: Path) -> dict[str, Curve]:
         if event["kind"] == "look":
             looks[event["strategy"]].append((event["rows"], event["seconds"], event["test_objective"]))
     return {label: Curve(*zip(*sorted(set(points)), strict=True)) for label, points in looks.items()}
+
+
+def by_seed(cluster: Path) -> dict[str, dict[str, Curve]]:
+    """The curves of a cluster's runs by label, by seed: those of the folders SEED and SEED-PART together."""
+    answer: dict[str, dict[str, Curve]] = {}
+    for run in sorted(path for path in cluster.iterdir() if (path / "results.json").exists()):
+        answer.setdefault(run.name.partition("-")[0], {}).update(curves(run))
+    return answer
 
 
 def facts(found: Mapping[str, Curve]) -> dict[str, dict[str, float]]:
@@ -143,8 +158,7 @@ def main() -> None:
     texts, content = [], dict[str, Any]()
     for study in sorted(path for path in options.runs.iterdir() if path.is_dir()):
         for cluster in sorted(path for path in study.iterdir() if path.is_dir()):
-            seeds = sorted(path for path in cluster.iterdir() if (path / "results.json").exists())
-            told = over_seeds(facts(curves(seed)) for seed in seeds)
+            told = over_seeds(facts(found) for found in by_seed(cluster).values())
             if told:
                 content[f"{study.name} {cluster.name}"] = told
                 texts.append(table(f"{study.name} on {cluster.name}", told))

@@ -17,7 +17,7 @@ sys.path.append(str(Path(__file__).resolve().parent.parent))  # the studies are 
 
 from experiments import paper
 from experiments.overtaking import crossing, forecasts
-from experiments.paper import Curve, facts
+from experiments.paper import Curve, by_seed, facts
 from experiments.rules.grid import ALPHA, COMPARED, DEALT, ROUNDS, SPEEDS, Case, cases, dealt
 from experiments.rules.tables import losses, table, tables
 
@@ -50,6 +50,28 @@ def test_a_curve_overtakes_where_it_stays_below() -> None:
     below = np.exp(-0.005 * rows) < np.exp(-0.01 * rows) + 0.05
     assert crossing == rows[np.argmax(below)] / 1000.0
     assert fast.overtakes(low_floor) == inf
+
+
+def test_the_parts_of_a_seed_are_one_run(tmp_path: Path) -> None:
+    parts = {
+        "0": {"sequential": 4.0, "wp": 2.0},
+        "0-hybrids": {"hybrid": 3.0},
+        "1": {"wp": 5.0},
+        "2": {"wp": 6.0},
+    }
+    for part, ends in parts.items():
+        (tmp_path / part).mkdir()
+        looks = [
+            {"kind": "look", "strategy": label, "rows": 10, "seconds": 1.0, "test_objective": end}
+            for label, end in ends.items()
+        ]
+        trace.write(tmp_path / part / "trace.jsonl", looks, {})
+        if part != "2":  # which is not over yet
+            (tmp_path / part / "results.json").touch()
+    found = {
+        seed: {label: curve.end for label, curve in run.items()} for seed, run in by_seed(tmp_path).items()
+    }
+    assert found == {"0": parts["0"] | parts["0-hybrids"], "1": parts["1"]}
 
 
 def test_two_straight_lines_cross_where_they_meet() -> None:
