@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tracemalloc
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -57,6 +58,17 @@ def test_a_fit_holds_its_models_once_and_the_working_memory(keys: dict[str, Any]
     assert model.coef_.shape == (CLASSES, FEATURES)
     copies = 4 * DATA  # of the rows: with a constant column, dealt out, watched
     assert peak < RESULT + BUDGET + copies + 2
+
+
+def test_the_duals_of_all_classes_are_held_for_a_warm_start_alone() -> None:
+    rows, classes = 8000, 60
+    X, y = sparse.random(rows, 50, 0.1, "csr", random_state=0), np.arange(rows) % classes
+    duals = rows * classes * 8 / MIB
+    _, left, kept = (  # of the first, what is compiled stays
+        most(partial(WPSGDClassifier(solver="dual", tol=0.5, warm_start=warm).fit, X, y))[1]
+        for warm in (True, False, True)
+    )
+    assert left < 0.8 * duals < duals < kept
 
 
 def test_decision_values_take_no_copy_of_the_models() -> None:

@@ -151,7 +151,9 @@ class _Fitting:
                 start=usable[number],
                 tell=self.tell,
             )
-            return placed(solved, table[number])
+            # of many classes duals are rows x classes numbers, which only a warm start asks for
+            kept = solved if estimator.warm_start else replace(solved, dual=None)
+            return placed(kept, table[number])
 
         jobs = [partial(one, number, label) for number, label in enumerate(self.problems)]
         return self._each(jobs, bytes_each)
