@@ -174,6 +174,8 @@ def test_ranks_that_would_exchange_pairs_train_classes_one_by_one(
     whole: Any = SimpleNamespace(rows=(period, period), nonzeros=20 * period)  # 10 a row
     # 12 bytes a pair of 20,000 in a round, against two models of 4 MB
     assert classes.shares_passes(trainer, whole) == (wire == "dense" or features == 10_000 or period > 1_000)
+    runtime.ranks = 64  # so many that going through their models takes longer than a reduction
+    assert classes.shares_passes(trainer, whole)
 
 
 def test_a_class_that_diverges_says_so() -> None:

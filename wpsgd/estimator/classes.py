@@ -23,7 +23,7 @@ from wpsgd.learners.classes import ClassesLearner, make_classes_learner
 from wpsgd.learners.sgd import Objective
 from wpsgd.requests import State, Value
 from wpsgd.runtimes.job import Job
-from wpsgd.strategies.wire import INDEX, SMALL
+from wpsgd.strategies.wire import asks, pays
 from wpsgd.trace import Event
 
 BY_CLASS = ("weights", "velocity", "squares")  # of a state: what there is one of for each class
@@ -234,10 +234,11 @@ def shares_passes(trainer: Trainer, whole: Whole) -> bool:
         return False
     if not several(trainer.runtime) or getattr(strategy, "wire", "dense") == "dense":
         return True
-    width, itemsize = trainer.rows.features, trainer.rows.values.itemsize
+    itemsize = trainer.rows.values.itemsize
+    model = trainer.rows.features * itemsize
     rows = ranks * strategy.rows_of_round([len(numbers) for numbers in trainer.numbers])
     pairs = rows * whole.nonzeros / max(1, sum(whole.rows))
-    return width * itemsize < SMALL or pairs * (INDEX + itemsize) >= 2 * width * itemsize
+    return not (asks(model, ranks) and pays(pairs, model, itemsize, ranks))
 
 
 def bytes_of_class(trainer: Trainer) -> int:
