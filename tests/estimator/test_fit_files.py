@@ -74,6 +74,20 @@ def test_other_files_are_read_as_the_one_that_was_trained_on(tmp_path: Path) -> 
         assert np.array_equal(one.decision_function(tmp_path / "other.svm"), model.decision_function(X))
 
 
+def test_how_a_model_counts_columns_outlives_what_tells_nothing_of_it(tmp_path: Path) -> None:
+    trained = written(tmp_path / "rows.svm", zero_based=True)
+    (tmp_path / "other.svm").write_text("3 2:1 39:2\n7 5:1\n")  # has no index 0
+    X, y = load_svmlight_file(str(trained))
+    rows = np.zeros((2, 40))
+    rows[0, [2, 39]], rows[1, 5] = (1, 2), 1
+    model = WPSGDClassifier().fit(trained)
+    with pytest.raises(DataError, match="no such file"):
+        model.fit(tmp_path / "nothing.svm")
+    for _ in range(2):
+        assert np.array_equal(model.decision_function(tmp_path / "other.svm"), model.decision_function(rows))
+        model.partial_fit(X, y)
+
+
 def test_what_does_not_go_with_a_path_is_said_in_a_line(tmp_path: Path, text: Path) -> None:
     model = WPSGDClassifier()
     with pytest.raises(DataError, match=r"nothing\.svm: no such file"):
@@ -84,6 +98,8 @@ def test_what_does_not_go_with_a_path_is_said_in_a_line(tmp_path: Path, text: Pa
         model.fit(text, np.ones(300))
     with pytest.raises(ConfigError, match=r"^sample_weight: not beside a path"):
         model.fit(text, sample_weight=np.ones(300))
+    with pytest.raises(ConfigError, match=r"^partial_fit: X must be rows"):
+        model.partial_fit(text, None, [1, 2])
     text.write_text(text.read_text() + "1 3:x\n")
     with pytest.raises(DataError, match=r"rows\.svm:30\d:5"):
         model.fit(text)

@@ -13,6 +13,7 @@ from wpsgd.errors import ConfigError
 from wpsgd.estimator import fitting
 from wpsgd.estimator.choices import settings_for
 from wpsgd.estimator.classes import equally_far, one_pass_together
+from wpsgd.estimator.files import is_path
 from wpsgd.estimator.inputs import labelled, weighted
 from wpsgd.estimator.joining import class_numbers, several
 from wpsgd.estimator.last import Last
@@ -54,6 +55,10 @@ def partial_fit(estimator: Any, X: Any, y: Any, classes: Any, sample_weight: Any
     if estimator.class_weight == "balanced":
         raise ConfigError(
             'class_weight="balanced": needs all rows at once: pass a dict to go with partial_fit'
+        )
+    if is_path(X):
+        raise ConfigError(
+            "partial_fit: X must be rows: a path is for fit, which finds out how it counts columns"
         )
     first = _check_partial_fit_first_call(estimator, classes)
     inputs, whole, seed = meet(estimator, X, y, sample_weight, estimator.classes_, reset=first)

@@ -26,9 +26,9 @@ def meet(
 ) -> tuple[Inputs, Whole, int]:
     """This process's rows, what all bring together, and a seed that all share."""
     runtime = estimator.runtime
-    vars(estimator).pop("_zero_based", None)
+    zero_based = None
     if any(agreed(runtime, lambda: is_path(X))):
-        X, y, estimator._zero_based = own_part(runtime, X, y, sample_weight)
+        X, y, zero_based = own_part(runtime, X, y, sample_weight)
 
     held: list[Inputs] = []  # of this process alone: rows are not sent around
 
@@ -42,6 +42,10 @@ def meet(
     whole = agreed(runtime, lambda: join([share for share, _ in said], known))[0]
     if len(whole.classes) < 2:
         raise ValueError(f"The number of classes has to be greater than one; got {len(whole.classes)} class")
+    if reset:
+        vars(estimator).pop("_zero_based", None)
+    if zero_based is not None:
+        estimator._zero_based = zero_based
     estimator.n_features_in_ = whole.features
     if whole.names is not None:
         estimator.feature_names_in_ = np.array(whole.names, dtype=object)
