@@ -256,8 +256,10 @@ def classes_that_share_passes_are_those_one_by_one() -> None:
         assert any(event.get("classes") == ["no", "third", "yes"] for event in together.trace_)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        WPSGDClassifier(runtime=RUNTIME, max_seconds=1e-6 * (1 + RANK)).fit(X, y)
+        late = WPSGDClassifier(runtime=RUNTIME, solver="sgd", max_seconds=1e-6 * (1 + RANK)).fit(X, y)
     assert [one.category for one in caught] == [ConvergenceWarning]
+    assert late.n_iter_ == 1
+    same_everywhere(late)
 
 
 def what_one_rank_gets_wrong_all_ranks_raise() -> None:
@@ -268,6 +270,8 @@ def what_one_rank_gets_wrong_all_ranks_raise() -> None:
     with pytest.raises(ValueError, match=r"^rank 3: Input X contains NaN") as raised:
         WPSGDClassifier(runtime=RUNTIME).fit(X, y)
     assert len(set(shared(str(raised.value)))) == 1
+    with pytest.raises(ValueError, match="numbers on some ranks and texts on others"):
+        WPSGDClassifier(runtime=RUNTIME).fit(np.eye(3), np.array([0, 1, 0]).astype(str if RANK == 3 else int))
     with pytest.raises(ValueError, match="got 1 class"):
         WPSGDClassifier(runtime=RUNTIME).fit(np.eye(3), ["a"] * 3)
     with pytest.raises(ValueError, match="first rank's rows alone"):

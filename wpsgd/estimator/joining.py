@@ -81,6 +81,9 @@ def join(shares: list[Share], known: NDArray[Any] | None = None) -> Whole:
         raise DataError(
             "feature names differ between ranks: pass the same columns on every rank, or no names"
         )
+    kinds = {"number" if share.classes.dtype.kind in "biuf" else share.classes.dtype.kind for share in held}
+    if len(kinds - {"O"}) > 1:  # which numpy would make texts of, that no number equals
+        raise DataError("labels are numbers on some ranks and texts on others: pass one kind on every rank")
     union = np.unique(np.concatenate([share.classes for share in held]))
     classes = union if known is None else known
     if known is not None and not np.isin(union, known).all():
