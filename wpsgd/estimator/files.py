@@ -82,7 +82,8 @@ def whole_file(path: Any, features: int, zero_based: ZeroBased) -> FromFile:
     matrix = found.matrix
     if matrix.shape[1] < features:
         matrix.resize(len(found.targets), features)
-    return found._replace(matrix=matrix[:, :features])
+    # also a slice of all columns would be a copy
+    return found if matrix.shape[1] == features else found._replace(matrix=matrix[:, :features])
 
 
 def check_alone(y: Any, sample_weight: Any) -> None:

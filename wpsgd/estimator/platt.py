@@ -73,9 +73,12 @@ def carried_over(
     models of other lengths and intercepts each time it ends, which are no matter of the probabilities.
     """
     weights = np.ones(len(scores)) if weights is None else weights
-    mass, first, second = total(np.array([weights.sum(), weights @ scores, weights @ others]))
+    # not weights @ scores: the threads that a BLAS wakes for it go on spinning, next to ranks that work
+    mass, first, second = total(
+        np.array([part.sum() for part in (weights, weights * scores, weights * others)])
+    )
     scores, others = scores - first / mass, others - second / mass
-    square, product = total(np.array([weights @ scores**2, weights @ (scores * others)]))
+    square, product = total(np.array([(weights * part * scores).sum() for part in (scores, others)]))
     slope = product / square if square > 0.0 else 1.0
     a, b = found
     return float(a * slope), float(b + a * (second - slope * first) / mass)
