@@ -199,6 +199,7 @@ def test_rules_that_cannot_be_asked_are_left_out_with_the_reason() -> None:
         "shard",
         "diagonal",
     }
+    assert scaled["tail"]["left_out"] == "needs one step size for all coordinates"
     nothing = replace(job(asked_about("wp", looks=Looks(1, 1)), RANKS, CONSTANT), sample=None)
     unsampled = found(simulated(RANKS).run(nothing), 1)
     assert unsampled["wp, validated"]["left_out"] == "needs a sample of rows"

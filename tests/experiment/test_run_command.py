@@ -12,9 +12,15 @@ import pytest
 from command_line import Answer, call, done, everything, models, settings, spawn, write_rows
 
 from wpsgd import evaluate, trace
-from wpsgd.data.load import load
+from wpsgd.config.reading import settings_of
+from wpsgd.data.load import Dataset, load
+from wpsgd.data.synthetic import problem
+from wpsgd.experiment import plan
 from wpsgd.experiment.memory import PROCESS
 from wpsgd.export import load_model
+from wpsgd.learners.node import make_node_learner
+from wpsgd.runtimes.job import Job
+from wpsgd.runtimes.local import Local
 
 QUICK = settings(report__figures="false", report__looks=2)
 STRATEGY_KEYS = {
@@ -183,24 +189,63 @@ def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path: Path) -> None:
     assert (tmp_path / "x").read_text() == "a file"
 
 
+@pytest.mark.parametrize(
+    ("model", "more", "pairs"),
+    [
+        ({}, {"name": "simuparallel"}, True),
+        ({}, {"name": "hybrid"}, True),
+        ({"learning_rate": "adagrad"}, {"name": "simuparallel"}, False),
+        ({}, {"name": "hybrid", "stale_decay": True}, False),
+    ],
+)
+def test_a_plan_counts_pairs_where_a_run_exchanges_them(
+    model: dict[str, Any], more: dict[str, Any], pairs: bool
+) -> None:
+    study = settings_of(
+        {
+            "data": {"source": "x"},
+            "model": {"alpha": 1e-3, "eta0": 0.1, "learning_rate": "constant", "shuffle": False} | model,
+            "strategy": [{"period": 5, "rounds": 1} | more],
+        },
+        "tests",
+    )
+    dataset = Dataset("x", problem(40, 150_000, 10.0, noise=0.1, seed=1).rows)
+    (told,) = plan.make(study, dataset, Local(2))["strategies"]
+    assert told["reduced_by_pairs"] is pairs
+    # what a run gives to its only sum, beside small gathers
+    entry = study.strategies[0]
+    parts = [dataset.train[:20], dataset.train[20:]]
+    outcome = Local(2).run(
+        Job(
+            entry.program([20, 20], study, 2),
+            lambda rank: make_node_learner(parts[rank], study.objective(), entry.inside, seed=0, rank=rank),
+        )
+    )
+    sent = next(event["bytes"] for event in outcome.events if event["kind"] == "totals")
+    if pairs:
+        assert 0 < sent < 1000 + told["bytes_per_reduction"] < 8 * 150_000
+    else:
+        assert sent >= told["bytes_per_reduction"] == 8 * 150_000
+
+
 def test_a_dry_run_shows_the_plan_and_writes_nothing(tmp_path: Path) -> None:
     answer = done("run", "small", "--dry-run", "--out", tmp_path / "x")
     assert answer.out.startswith("breast-cancer: 455 rows, 30 features, 13,650 non-zeros; 2 ranks\n")
     assert ["simuparallel", "10", "228", "227"] in [line.split()[:4] for line in answer.out.splitlines()]
-    plan = json.loads(done("run", "small", "--dry-run", "--json", "--out", tmp_path / "x").out)
-    assert [entry["rows_per_rank"] for entry in plan["strategies"]] == [[455, 0], *[[228, 227]] * 3]
+    shown = json.loads(done("run", "small", "--dry-run", "--json", "--out", tmp_path / "x").out)
+    assert [entry["rows_per_rank"] for entry in shown["strategies"]] == [[455, 0], *[[228, 227]] * 3]
     # 30 weights, or the gradient of a mini-batch with its rows and its intercept's part
-    assert [entry["bytes_per_reduction"] for entry in plan["strategies"]] == [240, 240, 240, 256]
-    assert not any(entry["reduced_by_pairs"] for entry in plan["strategies"])
+    assert [entry["bytes_per_reduction"] for entry in shown["strategies"]] == [240, 240, 240, 256]
+    assert not any(entry["reduced_by_pairs"] for entry in shown["strategies"])
     asked = settings(strategy__simuparallel__wire="sparse", strategy__wp__rule="diagonal")
-    plan = json.loads(done("run", "small", *asked, "--dry-run", "--json", "--out", tmp_path / "x").out)
+    shown = json.loads(done("run", "small", *asked, "--dry-run", "--json", "--out", tmp_path / "x").out)
     # at most 30 pairs of 4 + 8 bytes; two sums of 30 coordinates
-    assert [entry["bytes_per_reduction"] for entry in plan["strategies"]] == [240, 360, 480, 256]
-    assert [entry["reduced_by_pairs"] for entry in plan["strategies"]] == [False, True, False, False]
+    assert [entry["bytes_per_reduction"] for entry in shown["strategies"]] == [240, 360, 480, 256]
+    assert [entry["reduced_by_pairs"] for entry in shown["strategies"]] == [False, True, False, False]
     # two ranks on threads are one process; they need more than a model and less than a mebibyte beside it
-    (own,) = plan["memory"]["per_rank"]
+    (own,) = shown["memory"]["per_rank"]
     assert 0 < own - PROCESS < 1 << 20
-    assert max(entry["memory_total"] for entry in plan["strategies"]) == plan["memory"]["total"]
+    assert max(entry["memory_total"] for entry in shown["strategies"]) == shown["memory"]["total"]
     assert not (tmp_path / "x").exists()
 
 

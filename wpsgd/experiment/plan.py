@@ -30,6 +30,10 @@ def make(settings: Settings, dataset: Dataset, runtime: Runtime) -> dict[str, An
         strategy.program(sizes, settings, ranks, settings.machine.speeds)  # raises what a run would raise
         entries = ceil(train.nonzeros / max(1, len(train)) * strategy.rows_of_round(sizes))
         sent, pairs = strategy.reduction(vector, train.features, entries, ranks)
+        if model.learning_rate == "adagrad" or strategy.inside.stale_decay:
+            sent, pairs = (
+                (vector, False) if pairs else (sent, False)
+            )  # no pairs of these (strategies/wire.py)
         alone = predicted(replace(settings, strategies=(strategy,)), extent_of(dataset), runtime)
         strategies.append(
             {

@@ -76,7 +76,8 @@ class Combination:
 class Rule:
     """A line of the table of rules: a pure function of a round's facts, and what it needs beside counts.
 
-    candidates: what it takes the `preferred` of, by F on the sample (validation.py), or None
+    candidates: what it takes the `preferred` of, by F on the sample (validation.py), or None; a run, whose
+    nodes share that work, gives `sampled` to no rule but asks for these
     """
 
     combination: Callable[[RoundFacts], Combination]

@@ -48,7 +48,7 @@ class Summary:
     abandoned: rows that range checks abandoned, of all ranks
     counterfactual: what each rule would have given at the last look that asked
     waiting_share: waiting, of the seconds of all ranks
-    slowest_rank: fewest rows per compute second among the ranks that did any
+    slowest_rank: fewest rows per second of training among the ranks that did any
     waited: node-seconds that the other ranks spent waiting
     """
 
@@ -210,6 +210,6 @@ def ranks_of(summaries: Iterable[Summary]) -> tuple[RankSummary, ...]:
 
 
 def slowest_of(ranks: Iterable[RankSummary]) -> RankSummary | None:
-    """The rank with the fewest rows per compute second; ranks that did no rows are not in the race."""
+    """The rank with the fewest rows per second of training; ranks that did no rows are not in the race."""
     working = [rank for rank in ranks if rank.rows_per_second is not None]
     return min(working, key=lambda rank: rank.rows_per_second or 0.0, default=None)

@@ -87,14 +87,14 @@ def left_out(rule: Rule, node: Node, facts: RoundFacts) -> str:
     learner = node.learner
     if "squares" in rule.needs and not isinstance(learner, KeepsSquares):
         return "needs squared gradients, which only plain learners keep, under virtual clocks"
+    if {"contraction", "average"} & rule.needs and facts.step.schedule == "adagrad":
+        return "needs one step size for all coordinates"
     if "average" in rule.needs and not isinstance(learner, KeepsAverage):
         return "needs averages of each node's iterates, which only plain learners keep, under virtual clocks"
     if "moments" in rule.needs and isinstance(learner, ContributesAverage):
         return "needs the spread of iterates in the round before, which combined averages"
     if "sample" in rule.needs and node.sample is None:
         return "needs a sample of rows"
-    if "contraction" in rule.needs and facts.step.schedule == "adagrad":
-        return "needs one step size for all coordinates"
     if "contraction" in rule.needs and isinstance(learner, StaleDecayLearner):
         return "knows the contraction of fresh decay only"
     return ""

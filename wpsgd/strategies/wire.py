@@ -1,4 +1,4 @@
-"""The weighted sum of a round's models: dense, or sparse where that is fewer bytes, with the same bits.
+"""The weighted sum of a round's models: dense, or sparse where that takes less time, with the same bits.
 
 A round multiplies the start model x0, which all nodes hold, by the decay of its steps, and changes only the
 coordinates of its rows besides. So a node need send no more than these (index, value) pairs and its decay;
