@@ -61,6 +61,14 @@ def forecasts(run: Path, cluster: str, tol: float = 1e-4) -> dict[str, Forecast]
     }
 
 
+def runs_of(folder: Path) -> list[Path]:
+    """The runs of whole seeds, with the yardstick among their strategies. Raises DataError for none."""
+    found = [run for run in folder.glob("*") if run.name.isdecimal()]
+    if not found:
+        raise DataError(f"{folder}: holds no run: must be one folder a seed, such as {folder / '0'}")
+    return sorted(found, key=lambda run: int(run.name))
+
+
 def looks_of(run: Path) -> dict[str, list[dict[str, Any]]]:
     """The looks at each strategy of a run by label."""
     found: dict[str, list[dict[str, Any]]] = {}
@@ -105,9 +113,10 @@ def main() -> None:
     parser.add_argument("--cluster", default="table-1-2017-10g")
     parser.add_argument("--tol", type=float, default=1e-4, help="of the optimum, as a share of it")
     options = parser.parse_args()
+    runs = runs_of(options.runs / options.study / options.cluster)
     print(f"{options.study} on {options.cluster}: rows at which wp overtakes the fastest node alone")
     print("seed  strategy    beforehand  from its looks        seen   foretold / seen")
-    for run in sorted((options.runs / options.study / options.cluster).glob("[0-9]")):
+    for run in runs:
         for label, rows in forecasts(run, options.cluster, options.tol).items():
             shares = f"{rows.beforehand / rows.seen:.3f} {rows.from_looks / rows.seen:.3f}"
             places = f"{rows.beforehand:12,.0f} {rows.from_looks:15,.0f} {rows.seen:11,.0f}"

@@ -16,7 +16,7 @@ from wpsgd.errors import DataError
 sys.path.append(str(Path(__file__).resolve().parent.parent))  # the studies are no part of the package
 
 from experiments import paper
-from experiments.overtaking import crossing, forecasts
+from experiments.overtaking import crossing, forecasts, runs_of
 from experiments.paper import Curve, by_seed, facts
 from experiments.rules.grid import ALPHA, COMPARED, DEALT, ROUNDS, SPEEDS, Case, cases, dealt
 from experiments.rules.tables import losses, table, tables
@@ -96,6 +96,15 @@ def test_a_run_without_the_fastest_node_alone_is_refused_in_a_line(tmp_path: Pat
     with pytest.raises(DataError, match=r"looks at uniform, R3; needs some at sequential") as caught:
         forecasts(tmp_path, "four-unequal")
     assert "\n" not in str(caught.value)
+
+
+def test_seeds_are_found_whatever_their_number_and_none_is_refused_in_a_line(tmp_path: Path) -> None:
+    for name in ("0", "0-hybrids", "2", "11"):
+        (tmp_path / name).mkdir()
+    assert [run.name for run in runs_of(tmp_path)] == ["0", "2", "11"]
+    for empty in (tmp_path / "0", tmp_path / "missing"):
+        with pytest.raises(DataError, match=r"holds no run: must be one folder a seed"):
+            runs_of(empty)
 
 
 def test_tables_of_nothing_are_refused_in_a_line() -> None:
