@@ -29,7 +29,7 @@ def test_the_small_form_of_a_figure_runs_to_a_model(study: str, tmp_path: Path) 
     assert all(strategy["complete"] for strategy in found.values())
     far = max(found[label]["test_objective"] for label in found)
     assert far < 3.0  # from thousands at w0
-    racing = {label for label in found if label.startswith("wp")} & {"wp", "wp-R3", "wp-validated"}
+    racing = found.keys() & {"wp", "wp-R3"}  # wp-validated judges models for longer than so short a round
     if "simuparallel" in found:  # which waits for the slowest node, a quarter as fast
         assert all(found[label]["seconds"] < 0.75 * found["simuparallel"]["seconds"] for label in racing)
 

@@ -17,10 +17,12 @@ from wpsgd.data.rows import Rows
 from wpsgd.kernels.delay import ABANDONED, APPLIED, PENDING, delayed_pass, stale_decay_pass
 from wpsgd.kernels.losses import LOSSES
 from wpsgd.kernels.stepsize import Schedule
-from wpsgd.learners.sgd import kernel_arrays
+from wpsgd.learners.sgd import NOTHING, kernel_arrays
 
 DELAYS = (0, 1, 2, 7, 500)
 PRECISIONS = [(np.float64, 1e-10), (np.float32, 2e-4)]
+
+KEPT = (NOTHING, NOTHING, NOTHING)
 
 
 class Pass:
@@ -38,7 +40,7 @@ class Pass:
         self, order: Any, etas: Any, *, checked: bool = False, ahead: int = 0, alpha: float = ALPHA
     ) -> int:
         ring = (self.ring_rows, self.ring_pulls, self.ring)
-        settings = (alpha, self.loss, self.rate, ahead, 2 * ahead, checked)
+        settings = (alpha, self.loss, self.rate, ahead, 2 * ahead, checked, KEPT)
         return delayed_pass(self.w, self.carry, *ring, *kernel_arrays(self.rows), order, etas, *settings)
 
     def bits(self) -> list[bytes]:
@@ -227,7 +229,7 @@ def test_a_pass_with_late_decay_equals_its_dense_twin(
     history[:, 30] = 0.0
     for piece in np.split(order, [3, 90]):
         assert stale_decay_pass(
-            history, place, *kernel_arrays(rows), piece, etas, ALPHA, LOSSES[loss], 0.01
+            history, place, *kernel_arrays(rows), piece, etas, ALPHA, LOSSES[loss], 0.01, KEPT
         ) == len(piece)
     twin = delay_sgd(
         naive.dense(rows),
@@ -249,7 +251,7 @@ def test_late_decay_alone_contracts_by_the_root_that_theory_gives() -> None:
     rows, tau, eta = some_rows(), 4, 0.05 / ALPHA
     idle = Rows(np.zeros(2, np.int64), rows.indices[:0], rows.values[:0], rows.labels[:1], 30)
     history, place = np.ones((tau + 1, 31)), np.zeros(1, np.int64)
-    settings = (np.full(200, eta), ALPHA, LOSSES["hinge"], 0.0)
+    settings = (np.full(200, eta), ALPHA, LOSSES["hinge"], 0.0, KEPT)
     stale_decay_pass(history, place, *kernel_arrays(idle), np.zeros(200, np.int64), *settings)
     ratio = history[place[0], 0] / history[place[0] - 1, 0]
     assert ratio == pytest.approx(delayed_contraction(0.05, tau), rel=1e-9)
