@@ -95,7 +95,7 @@ class MPI:
     def first(self, phase: Callable[[], T]) -> T:
         """Runs `phase` on rank 0 alone; all ranks get its result, or its error."""
         result = self.agreed(lambda: phase() if self.rank == 0 else None)
-        return cast(T, Wire(self.comm).allgather(result)[0])
+        return Wire(self.comm).from_first(cast(T, result))
 
     def gathered(self, phase: Callable[[], T]) -> list[T]:
         """Runs `phase` on every rank; all ranks get all results, in rank order, or an error as `agreed`."""

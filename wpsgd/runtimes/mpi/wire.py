@@ -84,6 +84,15 @@ class Wire:
         data = np.frombuffer(pickle.dumps(value), dtype=np.uint8)
         return self.gather_bytes(data, self.rendezvous(len(data))[:, 0])
 
+    def from_first(self, value: T) -> T:
+        """The first member's value, pickled for the others: of any size, with few copies."""
+        first = self.comm.Get_rank() == 0
+        told = np.frombuffer(pickle.dumps(value) if first else b"", dtype=np.uint8)
+        length = int(self.rendezvous(len(told))[0, 0])
+        data: Any = told if first else np.empty(length, dtype=np.uint8)
+        self.broadcast(data, 0)
+        return value if first else cast(T, pickle.loads(data))
+
     def gather_bytes(self, data: np.ndarray[Any, Any], lengths: np.ndarray[Any, Any]) -> list[Any]:
         """Everybody's pickled value once all lengths are known."""
         everything = np.empty(int(lengths.sum()), dtype=np.uint8)
@@ -142,7 +151,7 @@ class Wire:
             fold(parts, op, parts[0])
             self.finish(self.comm.Iallgatherv([parts[0], mine, kind], [block, cut, kind]), block, room)
 
-    def broadcast(self, buffer: Vector, root: int) -> None:
+    def broadcast(self, buffer: np.ndarray[Any, Any], root: int) -> None:
         for start in range(0, len(buffer), BLOCK):
             block = buffer[start : start + BLOCK]
             self.finish(self.comm.Ibcast(block, root), block)
