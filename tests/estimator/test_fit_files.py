@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+import os
 from pathlib import Path
 from typing import Any
 
@@ -88,8 +89,14 @@ def test_how_a_model_counts_columns_outlives_what_tells_nothing_of_it(tmp_path: 
         model.partial_fit(X, y)
 
 
-def test_what_does_not_go_with_a_path_is_said_in_a_line(tmp_path: Path, text: Path) -> None:
+def test_what_does_not_go_with_a_path_is_said_in_a_line(
+    tmp_path: Path, text: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     model = WPSGDClassifier()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "access", lambda *_: False)  # root may read anything
+        with pytest.raises(DataError, match="may not be read by this user"):
+            model.fit(text)
     with pytest.raises(DataError, match=r"nothing\.svm: no such file"):
         model.fit(tmp_path / "nothing.svm")
     with pytest.raises(DataError, match=r"there is no meta\.json"):

@@ -95,10 +95,12 @@ def check_alone(y: Any, sample_weight: Any) -> None:
 
 
 def existing(path: Any) -> Path:
-    """Raises DataError where there is nothing."""
+    """Raises DataError where there is nothing that may be read."""
     file = Path(path).expanduser()
     if not file.exists():
         raise DataError(f"{path}: no such file: X as a text is the path of svmlight text or of a store")
+    if not os.access(file, os.R_OK):
+        raise DataError(f"{path}: may not be read by this user")
     return file
 
 
