@@ -25,7 +25,7 @@ from wpsgd.learners.shard_dual import ShardDual
 from wpsgd.requests import Program
 from wpsgd.runtimes.job import Job, Outcome
 from wpsgd.runtimes.local import Local
-from wpsgd.strategies.cocoa import VARIANTS, Variant
+from wpsgd.strategies.cocoa import COARSE, VARIANTS, Variant
 from wpsgd.strategies.patterns import ByRows, Given
 
 WHOLE = ((61, 130), (90, 41), (1, 201), (70, 70))  # rows of two nodes, round by round
@@ -134,3 +134,19 @@ def test_certificates_in_single_precision_are_those_of_double_precision(
     assert shared["objective"] == pytest.approx(found, rel=2e-8)
     assert shared["dual_objective"] == pytest.approx(dual, rel=1e-12) or variant != "add_line_search"
     assert float(shared["dual_objective"]) <= found  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_where_a_coarse_gap_will_do_rounding_is_a_hundredth_of_it(variant: Variant) -> None:
+    rows = problem(200, 400, 30.0, noise=0.2, seed=1, dtype=np.dtype(np.float32)).rows
+    exact = replace(rows, values=rows.values.astype(np.float64), labels=rows.labels.astype(np.float64))
+    run = simulated(3).run(job(replace(cocoa(ByRows(100), variant, 300), tol=COARSE), rows, 3))
+    shared, allowed = run.states[0].shared, COARSE * float(run.states[0].shared["objective"])  # type: ignore[arg-type]
+    found = evaluate.objective(run.model.astype(np.float64), exact, loss="hinge", alpha=LAM)
+    assert abs(float(shared["objective"]) - found) < 0.01 * allowed  # type: ignore[arg-type]
+    # of the last w(alpha): the best dual so far may be that of one before
+    w = naive_dual.weights_of(naive.dense(exact), all_dual(run), LAM)
+    np.testing.assert_allclose(np.asarray(shared["dual_weights"]), w, atol=1e-5)
+    best = float(shared["dual_objective"])  # type: ignore[arg-type]
+    assert naive_dual.dual(naive.dense(exact), all_dual(run), "hinge", LAM) < best + 0.01 * allowed
+    assert best < found

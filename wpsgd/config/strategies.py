@@ -20,6 +20,7 @@ from wpsgd.errors import ConfigError
 from wpsgd.reducers import THEORY, Rule, late_wp
 from wpsgd.requests import Program
 from wpsgd.strategies.averaging import Averaging
+from wpsgd.strategies.cocoa import COARSE
 from wpsgd.strategies.delay import Delay
 from wpsgd.strategies.hybrid import Hybrid
 from wpsgd.strategies.minibatch import MiniBatch
@@ -229,7 +230,8 @@ class CocoaSettings(CocoaKeys, ThreadKeys, StrategySettings):
         return 8 * features * (2 + self.threads - 1)
 
     def reduction(self, vector: int, features: int, entries: int, ranks: int) -> tuple[int, bool]:
-        return 8 * features, False  # always float64
+        coarse = self.tol is not None and self.tol >= COARSE
+        return vector if coarse else 8 * features, False  # float64 where it is to be exact
 
     def program(
         self, shards: Sequence[int], settings: Settings, ranks: int, speeds: Sequence[float] = ()

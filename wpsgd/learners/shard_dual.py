@@ -125,8 +125,9 @@ class ShardDual:
         """Compiles what a strategy calls, on no rows."""
         self._ascend(0, np.empty(0, dtype=np.int32))
         nothing, wide = self.weights[:0], np.empty(0)  # w(alpha) is in float64
-        self._judge(wide, slice(0, 0))
-        for one, other in ((nothing, nothing), (nothing, wide), (wide, wide)):
+        for weights in (nothing, wide):
+            self._judge(weights, slice(0, 0))
+        for one, other in ((nothing, nothing), (nothing, wide), (wide, nothing), (wide, wide)):
             inner(one, other)
         if nothing.dtype != wide.dtype:
             self._add_moves(wide, self.dual[:0], self.trial[:0], 0.0)
@@ -135,18 +136,18 @@ class ShardDual:
         shares.flags.writeable = False  # as those of cocoa, which is another type to the compiler
         losses_between(none, none, self._sample_weights, shares, self.squared, none)
 
-    def change(self, w: FloatArray, sigma: float, unit: float) -> FloatArray:
+    def change(self, w: FloatArray, sigma: float, unit: float, *, exact: bool = True) -> FloatArray:
         """What the steps since all threads began at w make of w, all threads' added up; for a reduction.
 
         sigma: how much further than that they moved `local`; unit: a step of alpha_i by 1 moves w by
-        unit s_i y_i x_i. Of rows in float32 it comes from the dual variables, in float64: rounding in
-        `local` would add up over rounds.
+        unit s_i y_i x_i. Of rows in float32 it comes from the dual variables, in float64, where `exact`:
+        rounding in `local` adds up over rounds.
         """
-        if self.weights.dtype != w.dtype:
-            exact = np.zeros(len(w))
-            self._add_moves(exact, self.dual, self.trial, unit)
-            return exact
-        self.local -= w
+        if self.weights.dtype != w.dtype and exact:
+            change = np.zeros(len(w))
+            self._add_moves(change, self.dual, self.trial, unit)
+            return change
+        self.local -= w.astype(self.local.dtype, copy=False)  # as they began
         moved = summed(self.local)
         moved /= sigma
         return moved

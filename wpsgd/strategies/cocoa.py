@@ -33,6 +33,7 @@ from wpsgd.strategies.patterns import Ending, Looks, Mark, look, total_weight
 Variant: TypeAlias = Literal["add", "average", "add_line_search"]
 VARIANTS: tuple[Variant, ...] = ("add", "average", "add_line_search")
 RELAXATION = 1.8
+COARSE = 1e-4  # relative gaps next to which a millionth, what rounding adds up to in float32, is nothing
 SHARES = np.linspace(0.0, 1.0, 17)  # of the way from the best model to w
 SHARES.flags.writeable = False
 
@@ -90,20 +91,25 @@ class Cocoa:
             age = shard.steps
             shard.local[:] = at.w
             counts = await self.ending(node, Mark(complete), 0)
-            dw = shard.change(at.w, sigma, 1.0 / (shard.alpha * total))
+            dw = shard.change(at.w, sigma, 1.0 / (shard.alpha * total), exact=self.exact)
             await AllReduce(dw)  # sum_k dw_k
             s = await self.step(shard, at.w, dw, total, nodes)
             dw *= s
             at.w += dw
             shard.accept(s)
             shard.steps = age + max(counts.values())
-            await certify(node, shard, at, total)
+            await certify(node, shard, at, total, exact=self.exact)
             complete += 1
             report(node, complete, counts, s, at)
             if self.looks.due_after(complete) or (self.looks.looks and at.within(self.tol)):
                 await OffClock(partial(look, node, shard.weights, complete, shard.steps))
             go = await Boundary(complete, partial(capture, shard, at, complete)) is Verdict.GO
         return capture(shard, at, complete)
+
+    @property
+    def exact(self) -> bool:
+        """Whether w(alpha) of float32 rows is worth a pass over those that moved, and float64 messages."""
+        return self.tol < COARSE
 
     def sigma_of(self, nodes: int) -> float:
         """sigma'. Raises ConfigError."""
@@ -135,9 +141,10 @@ def line_search(slope: float, curvature: float, limit: float) -> float:
     return longest if longest < np.inf else 0.0
 
 
-async def certify(node: Node, shard: ShardDual, at: Progress, total: float) -> None:
+async def certify(node: Node, shard: ShardDual, at: Progress, total: float, *, exact: bool) -> None:
     """D at alpha, and F on the segment from the best model to w; keeps the best of both."""
-    await Compute(shard.judging(at.w), shard.rows, judging=True)
+    w = at.w if exact else at.w.astype(shard.weights.dtype, copy=False)  # as the model is rounded
+    await Compute(shard.judging(w), shard.rows, judging=True)
     sums = np.append(shard.losses_between(at.margins, shard.margins, SHARES), shard.dual_sum())
     await AllReduce(sums)
     best, half = shard.weights, 0.5 * shard.alpha
