@@ -12,7 +12,7 @@ import support
 import wpsgd.kernels
 from wpsgd.config.reading import settings_of
 from wpsgd.data.rows import Rows
-from wpsgd.learners.node import make_node_learner
+from wpsgd.learners.node import make_learner
 from wpsgd.learners.sgd import Learner
 from wpsgd.learners.shard_dual import ShardDual
 from wpsgd.requests import Node, State
@@ -66,7 +66,7 @@ def late(entry: dict[str, Any], rows: Rows) -> list[str]:
         held, order = rows.take(shards[rank]), {"seed": 0, "rank": rank}
         if strategy.ascends_shards:
             return ShardDual(held, objective, **order, block=8, threads=strategy.inside.threads)
-        return make_node_learner(held, objective, strategy.inside, **order, block=8, kind=strategy.learner)
+        return make_learner(held, objective, strategy.inside, **order, block=8, kind=strategy.learner)
 
     program, warm = strategy.program([len(shard) for shard in shards], settings, 2), set[str]()
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from wpsgd.data.rows import Rows
 from wpsgd.data.synthetic import problem
 from wpsgd.kernels.stepsize import StepSize
-from wpsgd.learners.node import InNode, make_learner, make_node_learner
+from wpsgd.learners.node import InNode, make_learner
 from wpsgd.learners.sgd import Objective, SGDLearner
 
 OPTIMAL = StepSize("optimal", 0.01)
@@ -115,7 +115,7 @@ def test_a_common_step_of_pegasos_leaves_no_trace_of_a_huge_start() -> None:
 
 def threaded(threads: int, rows: Rows) -> SGDLearner:
     objective = Objective("log_loss", OPTIMAL, 0.5, intercept=True)
-    return make_node_learner(rows, objective, InNode(threads=threads), seed=11, rank=0)
+    return make_learner(rows, objective, InNode(threads=threads), seed=11, rank=0)
 
 
 def common_steps(learner: SGDLearner, chunks: tuple[int, ...]) -> NDArray[np.float64]:

@@ -15,7 +15,7 @@ from support import ADAGRAD, CONSTANT, OPTIMAL, ROUNDS, UNEQUAL, averaging, job,
 from wpsgd.evaluate import Scorer, accuracy, line_search, objective
 from wpsgd.kernels.stepsize import StepSize
 from wpsgd.learners.keeping import AskedLearner
-from wpsgd.learners.node import InNode, make_node_learner
+from wpsgd.learners.node import InNode, make_learner
 from wpsgd.learners.sgd import Objective
 from wpsgd.reducers import RULES, Moments, RoundFacts, SampledModels, wp_with
 from wpsgd.requests import Node, State
@@ -53,7 +53,7 @@ def run(program: Averaging, place: Any = None, intercept: bool = False, **settin
 def learner_of(rank: int, *, intercept: bool = False, step: StepSize = CONSTANT) -> Any:
     held = support.rows().take(support.shards(RANKS)[rank])
     objective = Objective("hinge", step, 0.25, intercept)
-    return make_node_learner(held, objective, InNode(), seed=7, rank=rank, kind=AskedLearner)
+    return make_learner(held, objective, InNode(), seed=7, rank=rank, kind=AskedLearner)
 
 
 def asked_about(rule: str, step: StepSize = CONSTANT, rounds: int = 1, **more: Any) -> Averaging:
@@ -212,7 +212,7 @@ def test_a_rule_of_fresh_decay_is_not_asked_about_late_decay() -> None:
     rows, shards = support.rows(), support.shards(RANKS)
     made = replace(
         job(program, RANKS, CONSTANT, scorer=scorer_of),
-        learner=lambda rank: make_node_learner(
+        learner=lambda rank: make_learner(
             rows.take(shards[rank]), Objective("hinge", CONSTANT), inside, seed=7, rank=rank
         ),
     )

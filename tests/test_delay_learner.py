@@ -16,7 +16,7 @@ from test_learner import bits, order_of, some_rows
 from wpsgd.errors import ConfigError, Diverged
 from wpsgd.kernels.stepsize import StepSize
 from wpsgd.learners.delay import DelayLearner, StaleDecayLearner
-from wpsgd.learners.node import InNode, make_node_learner
+from wpsgd.learners.node import InNode, make_learner
 from wpsgd.learners.sgd import Objective, SGDLearner
 
 CONSTANT = StepSize("constant", 0.02, 0.3)
@@ -32,7 +32,7 @@ def some_learner(
     inside: InNode, *, loss: str = "hinge", step: StepSize = CONSTANT, rank: int = 2, intercept: bool = False
 ) -> SGDLearner:
     objective = Objective(loss, step, 0.5, intercept)
-    return make_node_learner(some_rows(weighted=True), objective, inside, seed=11, rank=rank)
+    return make_learner(some_rows(weighted=True), objective, inside, seed=11, rank=rank)
 
 
 def combine(learner: SGDLearner) -> None:
@@ -165,7 +165,7 @@ def test_a_learner_goes_on_from_the_model_that_it_is_given(inside: str) -> None:
 @pytest.mark.parametrize("inside", INSIDE)
 def test_an_empty_shard_cannot_advance(inside: str) -> None:
     objective = Objective("hinge", CONSTANT)
-    learner = make_node_learner(some_rows()[5:5], objective, INSIDE[inside], seed=0, rank=3)
+    learner = make_learner(some_rows()[5:5], objective, INSIDE[inside], seed=0, rank=3)
     learner.advance(0)
     with pytest.raises(ConfigError, match="rank 3 holds no rows and cannot advance"):
         learner.advance(1)
@@ -188,7 +188,7 @@ def test_a_step_size_for_each_coordinate_is_refused_where_there_is_one_for_all(i
 def test_range_checks_that_let_nothing_through_are_told() -> None:
     # from 0, a long step takes any row past 1
     objective = Objective("hinge", StepSize("constant", 1e-3, 900.0))
-    learner = make_node_learner(some_rows(), objective, InNode(2, range_check=True), seed=0, rank=1)
+    learner = make_learner(some_rows(), objective, InNode(2, range_check=True), seed=0, rank=1)
     with pytest.raises(ConfigError) as refusal:
         learner.advance(1000)
     assert str(refusal.value) == (

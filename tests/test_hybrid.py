@@ -14,7 +14,7 @@ from naive_delay import delay_sgd
 from support import CONSTANT, NO_LOOKS, OPTIMAL, PERIOD, ROUNDS, averaging, simulated
 
 from wpsgd.kernels.stepsize import StepSize
-from wpsgd.learners.node import InNode, make_node_learner
+from wpsgd.learners.node import InNode, make_learner
 from wpsgd.learners.sgd import Objective
 from wpsgd.reducers import wp
 from wpsgd.report import summarise
@@ -42,7 +42,7 @@ def job(program: Program, ranks: int, inside: InNode, step: StepSize = CONSTANT,
 
     def learner(rank: int) -> Any:
         shard = support.rows().take(support.shards(ranks)[rank])
-        return make_node_learner(shard, Objective("hinge", step, 0.25), inside, seed=7, rank=rank)
+        return make_learner(shard, Objective("hinge", step, 0.25), inside, seed=7, rank=rank)
 
     return replace(support.job(program, ranks, step, **settings), learner=learner)
 

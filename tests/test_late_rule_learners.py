@@ -20,7 +20,7 @@ from wpsgd.kernels.stepsize import StepSize
 from wpsgd.kernels.tail import share_left
 from wpsgd.learners import late_keeping
 from wpsgd.learners.keeping import KeepsSquares, SquaresLearner, TailLearner, learner_for, unfit
-from wpsgd.learners.node import InNode, make_node_learner
+from wpsgd.learners.node import InNode, make_learner
 from wpsgd.learners.sgd import Objective, SGDLearner
 from wpsgd.reducers import RULES
 from wpsgd.runtimes.job import Job
@@ -40,7 +40,7 @@ def learner(
     kind: type[SGDLearner], inside: InNode, step: StepSize, data: Rows, loss: str = "hinge", bias: bool = True
 ) -> Any:
     objective = Objective(loss, step, 0.25, bias)
-    return make_node_learner(data, objective, inside, seed=1, rank=0, kind=kind)
+    return make_learner(data, objective, inside, seed=1, rank=0, kind=kind)
 
 
 @pytest.mark.parametrize("step", FRESH, ids=str)
@@ -180,9 +180,7 @@ def test_rules_that_keep_more_come_as_far_as_steps_with_any_node(rule: str, insi
         kind, found = learner_for(RULES[name]), support.rows()
         objective = Objective("hinge", step)
         parts = [found[:300], found[300:]]
-        made = [
-            make_node_learner(p, objective, inside, seed=2, rank=r, kind=kind) for r, p in enumerate(parts)
-        ]
+        made = [make_learner(p, objective, inside, seed=2, rank=r, kind=kind) for r, p in enumerate(parts)]
         assert all(unfit(RULES[name], one) == "" for one in made)
         program = averaging(2, ByRows(300), name, step, rounds=5)
         model = simulated(2).run(Job(program, made.__getitem__)).model

@@ -18,7 +18,7 @@ from wpsgd.errors import Diverged
 from wpsgd.evaluate import objective
 from wpsgd.kernels.stepsize import StepSize
 from wpsgd.learners.crew import Crew, processor_time
-from wpsgd.learners.node import InNode, make_node_learner
+from wpsgd.learners.node import InNode, make_learner
 from wpsgd.learners.sgd import Objective, SGDLearner
 from wpsgd.learners.threaded import ThreadedLearner
 from wpsgd.requests import Compute
@@ -33,7 +33,7 @@ STEPS = {
 
 
 def learner_of(rows: Rows, threads: int, step: StepSize, loss: str = "hinge", **start: float) -> SGDLearner:
-    return make_node_learner(rows, Objective(loss, step, **start), InNode(threads=threads), seed=5, rank=0)
+    return make_learner(rows, Objective(loss, step, **start), InNode(threads=threads), seed=5, rank=0)
 
 
 def strangers(count: int) -> Rows:
@@ -66,7 +66,7 @@ def test_every_row_is_applied_exactly_once_with_the_decay_of_its_turn(threads: i
 @pytest.mark.parametrize("step", STEPS)
 def test_a_crew_of_one_is_sgd_bit_for_bit(step: str) -> None:
     target = Objective("squared_hinge", STEPS[step], 0.1, intercept=True)
-    alone = make_node_learner(some_rows(weighted=True), target, InNode(), seed=1, rank=0)
+    alone = make_learner(some_rows(weighted=True), target, InNode(), seed=1, rank=0)
     crew = ThreadedLearner(alone.shard, target, alone.order.__class__(60, 1, 0), threads=1)
     for rows in (70, 1, 130):
         for learner in (alone, crew):
@@ -94,7 +94,7 @@ def test_the_objective_of_threads_is_within_5_percent_of_sgds(step: StepSize, th
 
 def test_threads_share_one_vector_and_learn_an_intercept() -> None:
     rows = twin()[:4000]
-    learner = make_node_learner(
+    learner = make_learner(
         rows, Objective("log_loss", STEPS["optimal"], 0.0, intercept=True), InNode(threads=2), seed=0, rank=0
     )
     learner.advance(4000)

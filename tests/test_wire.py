@@ -17,7 +17,7 @@ from wpsgd.data.synthetic import Stream, kdd2010_shape, problem
 from wpsgd.errors import ConfigError
 from wpsgd.kernels.stepsize import StepSize
 from wpsgd.learners.changes import Changes
-from wpsgd.learners.node import InNode, make_node_learner
+from wpsgd.learners.node import InNode, make_learner
 from wpsgd.learners.sgd import Objective
 from wpsgd.reducers import RULES, Rule, wp_with
 from wpsgd.runtimes.costs import Link
@@ -65,7 +65,7 @@ def widened(
     sample = replace(support.sample_of(dtype), rows=rows[:50])
 
     def learner(rank: int) -> Any:
-        return make_node_learner(rows.take(shards[rank]), objective, inside, seed=7, rank=rank)
+        return make_learner(rows.take(shards[rank]), objective, inside, seed=7, rank=rank)
 
     made = job(program, ranks, program.step, dtype, empty, scorer=lambda rank: None, **settings)
     return replace(made, learner=learner, sample=sample)
@@ -167,8 +167,7 @@ def test_a_round_of_1000_rows_of_kdd_is_under_2_percent_of_the_bytes() -> None:
     for kind in ("dense", "auto"):
         program = Averaging(2, ByRows(1000), RULES["wp"], OPTIMAL, (1000,) * 2, Looks(0, 2), wire=kind)
         parts = [
-            make_node_learner(part, objective, InNode(), seed=7, rank=0)
-            for part in (rows[:1000], rows[1000:])
+            make_learner(part, objective, InNode(), seed=7, rank=0) for part in (rows[:1000], rows[1000:])
         ]
         outcomes.append(simulated(2).run(Job(program, parts.__getitem__)))
         del parts

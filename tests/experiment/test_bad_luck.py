@@ -176,7 +176,7 @@ def test_an_error_that_nobody_foresaw_keeps_its_traceback(
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("a mistake of ours")
 
-    monkeypatch.setattr("wpsgd.experiment.study.make_node_learner", broken)
+    monkeypatch.setattr("wpsgd.experiment.study.make_learner", broken)
     answer = call("run", *ONE, "--out", tmp_path / "x")
     assert answer.code == 1
     assert answer.err.count("Traceback") == 1

@@ -18,7 +18,7 @@ from wpsgd.data.synthetic import problem
 from wpsgd.experiment import plan
 from wpsgd.experiment.memory import PROCESS
 from wpsgd.export import load_model
-from wpsgd.learners.node import make_node_learner
+from wpsgd.learners.node import make_learner
 from wpsgd.runtimes.job import Job
 from wpsgd.runtimes.local import Local
 
@@ -218,7 +218,7 @@ def test_a_plan_counts_pairs_where_a_run_exchanges_them(
     outcome = Local(2).run(
         Job(
             entry.program([20, 20], study, 2),
-            lambda rank: make_node_learner(parts[rank], study.objective(), entry.inside, seed=0, rank=rank),
+            lambda rank: make_learner(parts[rank], study.objective(), entry.inside, seed=0, rank=rank),
         )
     )
     sent = next(event["bytes"] for event in outcome.events if event["kind"] == "totals")

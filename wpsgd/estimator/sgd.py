@@ -21,7 +21,7 @@ from wpsgd.estimator.inputs import labelled
 from wpsgd.estimator.solved import Solved
 from wpsgd.estimator.stopping import Certified, Stopper
 from wpsgd.evaluate import Scorer
-from wpsgd.learners.node import make_learner, make_node_learner
+from wpsgd.learners.node import make_learner
 from wpsgd.learners.sgd import Learner, Objective
 from wpsgd.learners.shard_dual import ShardDual
 from wpsgd.runtimes.job import Job, Runtime
@@ -153,7 +153,7 @@ class Trainer:
         if self.strategy.ascends_shards:
             return ShardDual(held, objective, **order, threads=self.strategy.inside.threads)
         inside = self.strategy.inside
-        return make_node_learner(held, objective, inside, **order, kind=self.strategy.learner)
+        return make_learner(held, objective, inside, **order, kind=self.strategy.learner)
 
     def _scorer(self, rank: int, held: Rows, judged: tuple[Mask, Weights] | None) -> Scorer | None:
         if self.settings.report.looks == 0:

@@ -29,7 +29,7 @@ from wpsgd.experiment.remarks import remark
 from wpsgd.experiment.results import certificate, final_scores, header, trained_model
 from wpsgd.experiment.signals import Stop
 from wpsgd.learners.dual import DualLearner
-from wpsgd.learners.node import InNode, make_node_learner
+from wpsgd.learners.node import InNode, make_learner
 from wpsgd.learners.sgd import Learner
 from wpsgd.learners.shard_dual import ShardDual
 from wpsgd.requests import State
@@ -192,7 +192,7 @@ class Study:
             if model.solver == "dual":
                 return DualLearner(held, objective, **order, tol=model.tol or 0.0)
             order |= {"block": model.block, "kind": kind}
-            return make_node_learner(held, objective, strategy.inside, **order)
+            return make_learner(held, objective, strategy.inside, **order)
 
         def scorer(rank: int) -> Scorer:
             tested = None if test is None else part(test, rank, ranks)

@@ -34,22 +34,7 @@ class InNode:
         return self.delay + 1 if self.stale_decay else 0
 
 
-def make_learner(
-    shard: Rows,
-    objective: Objective,
-    *,
-    seed: int,
-    rank: int,
-    shuffle: bool = True,
-    block: int = 1,
-    kind: type[SGDLearner] = SGDLearner,
-) -> SGDLearner:
-    """The learner of one node for the objective's schedule. Raises ConfigError for an unfit w0.
-
-    kind: where all coordinates have one step size (see learners/keeping.py)
-    """
-    kind = AdaGradLearner if objective.step.schedule == "adagrad" else kind
-    return kind(shard, objective, RowOrder(len(shard), seed, rank, shuffle, block))
+PLAIN = InNode()
 
 
 def _late(inside: InNode) -> tuple[type[SGDLearner], dict[str, Any]]:
@@ -61,10 +46,10 @@ def _late(inside: InNode) -> tuple[type[SGDLearner], dict[str, Any]]:
     return DelayLearner, {"delay": inside.delay, "range_check": inside.range_check}
 
 
-def make_node_learner(
+def make_learner(
     shard: Rows,
     objective: Objective,
-    inside: InNode,
+    inside: InNode = PLAIN,
     *,
     seed: int,
     rank: int,
@@ -74,14 +59,15 @@ def make_node_learner(
 ) -> SGDLearner:
     """The learner of one node. Raises ConfigError for an unfit w0, and for AdaGrad with delays or threads.
 
-    kind: of a plain learner (see learners/keeping.py); others that keep as much take its place
+    kind: of a plain learner whose coordinates have one step size (see learners/keeping.py); where gradients
+    are late or threads share weights, one that keeps as much takes its place
     """
-    if inside != InNode() and objective.step.schedule == "adagrad":
+    order, adagrad = RowOrder(len(shard), seed, rank, shuffle, block), objective.step.schedule == "adagrad"
+    if inside == PLAIN:
+        return (AdaGradLearner if adagrad else kind)(shard, objective, order)
+    if adagrad:
         raise ConfigError(
             f"rank {rank}: adagrad has a step size for each coordinate: not with delays or threads in a node"
         )
-    if inside != InNode():
-        late, keys = _late(inside)
-        order = RowOrder(len(shard), seed, rank, shuffle, block)
-        return KEEPING.get((late, kind), late)(shard, objective, order, **keys)
-    return make_learner(shard, objective, seed=seed, rank=rank, shuffle=shuffle, block=block, kind=kind)
+    late, keys = _late(inside)
+    return KEEPING.get((late, kind), late)(shard, objective, order, **keys)
