@@ -77,6 +77,11 @@ class Cocoa:
         self.alpha, self.w = self.alpha + s * change, self.w + s * dw
         return s
 
+    def moves(self, i: int) -> bool:
+        """Whether a step moves alpha_i, which rounding may have left beside the edge of the box."""
+        a, m = round(float(self.alpha[i]), 9), self.data.y[i] * (self.data.x[i] @ self.w)
+        return coordinate_step(self.data, i, a, m, self.loss, 1.0 / (self.lam * self.data.s.sum())) != a
+
     def step(self, change: Array) -> float:
         if self.variant != "add_line_search":
             return 1.0 if self.variant == "add" else 1.0 / len(self.owned)

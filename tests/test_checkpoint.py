@@ -145,7 +145,7 @@ def test_a_checkpoint_of_a_later_format_says_so(tmp_path: Path) -> None:
     save(tmp_path, 1)
     manifest = newest(tmp_path) / "manifest.json"
     manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "format": 99}))
-    with pytest.raises(CheckpointError, match="format 99, this version reads format 1"):
+    with pytest.raises(CheckpointError, match="format 99, this version reads format 2"):
         latest(tmp_path, KEY)
 
 

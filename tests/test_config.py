@@ -574,10 +574,10 @@ def test_the_dual_solver_averages_on_one_node_and_on_no_more(write: Write) -> No
 
 
 def test_cocoa_and_admm_are_what_their_entries_say(write: Write) -> None:
-    keys = 'variant = "average"\nsigma_prime = 2\nrelaxation = 1.2\nending = "race"\nperiod = 7\n'
+    keys = 'variant = "average"\nsigma_prime = 2\nrelaxation = 1.2\npasses = 4\nending = "race"\nperiod = 7\n'
     cocoa, settings = entry(write, 'name = "cocoa"\nrounds = 3\n' + keys)
     looks = Looks(20, 3)
-    assert cocoa.program([4, 5], settings, 2) == Cocoa(3, Race(7), looks, "average", 2.0, 1.2)
+    assert cocoa.program([4, 5], settings, 2) == Cocoa(3, Race(7), looks, "average", 2.0, 1.2, passes=4)
     adding = entry(write, 'name = "cocoa"\nvariant = "add"\nsigma_prime = 2\n')[0]
     message = refusal(lambda: adding.program([1] * 3, settings, 3))
     assert message == (

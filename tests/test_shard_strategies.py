@@ -91,8 +91,19 @@ def both(ending: Ending, looks: int = 0) -> dict[str, Program]:
 PROGRAMS = tuple(both(Given(COUNTS)))
 
 
+def visits(twin: naive_dual.Cocoa, number: int, counts: tuple[int, ...]) -> list[Any]:
+    """The places in its shard that each node visits: a pass at most over the rows that move."""
+    found = []
+    for rank, (mine, count) in enumerate(zip(twin.owned, counts, strict=True)):
+        moving = np.flatnonzero([number == 0 or twin.moves(i) for i in mine])
+        order = RowOrder(len(moving), SEED, rank, epoch=number)
+        pieces = order.take(min(count, len(moving)))
+        found.append(moving[np.concatenate([*pieces, np.empty(0, int)])])
+    return found
+
+
 def orders(ranks: int, counts: tuple[tuple[int, ...], ...]) -> list[list[Any]]:
-    """The places in its shard that each node visits, round by round."""
+    """The places in its shard that each node visits, round by round, where all rows are visited."""
     takers = [RowOrder(len(part), SEED, rank) for rank, part in enumerate(owned(ranks))]
     return [
         [
@@ -127,12 +138,16 @@ def test_rounds_of_cocoa_are_those_of_the_formulas(variant: Variant, loss: str, 
     twin = naive_dual.Cocoa(data, owned(3), loss, LAM, variant, sigma, 1.3)
     program = cocoa(Given(COUNTS), variant, sigma_prime=sigma, relaxation=1.3)
     outcome = simulated(3).run(job(program, 3, rows, loss))
-    steps, duals, primals = [], [0.0], [1.0]
-    for order in orders(3, COUNTS):
+    steps, duals, primals, counts = [], [0.0], [1.0], []
+    for number, row in enumerate(COUNTS):
+        order = visits(twin, number, row)
+        counts.append([len(places) for places in order])
         steps.append(twin.round(order))
         duals.append(naive_dual.dual(data, twin.alpha, loss, LAM))
         primals.append(naive_dual.primal(data, twin.w, loss, LAM))
     events = support.of_kind(outcome, "round")
+    assert [event["counts"] for event in events] == counts
+    assert counts[1] < list(COUNTS[1])
     # minimize_scalar finds a maximum to the square root of the precision only
     np.testing.assert_allclose([event["step"] for event in events], steps, rtol=1e-5)
     np.testing.assert_allclose(outcome.states[0].shared["dual_weights"], twin.w, atol=1e-5)
@@ -183,12 +198,12 @@ def test_a_line_without_an_end_is_not_followed() -> None:
 
 @pytest.mark.parametrize("loss", LOSSES)
 def test_one_node_without_a_look_ahead_is_dual_coordinate_ascent(loss: str) -> None:
-    rows, counts = some_rows(), (100, 300)
-    program = cocoa(Given(((100,), (300,))), "add", 2, sigma_prime=1.0, relaxation=1.0)
+    rows, count = some_rows(), 400
+    program = cocoa(ByRows(count), "add", 1, sigma_prime=1.0, relaxation=1.0, passes=0)
     outcome = simulated(1).run(job(program, 1, rows, loss))
     data, alpha, w = naive.dense(rows), np.zeros(ROWS), np.zeros(rows.features)
     unit, mine = 1.0 / (LAM * ROWS), owned(1)[0]
-    for place in np.concatenate(list(RowOrder(ROWS, SEED, 0).take(sum(counts)))):
+    for place in np.concatenate(list(RowOrder(ROWS, SEED, 0).take(count))):
         i = mine[place]
         after = naive_dual.coordinate_step(data, i, alpha[i], data.y[i] * (data.x[i] @ w), loss, unit)
         w += unit * (after - alpha[i]) * data.y[i] * data.x[i]
@@ -288,6 +303,39 @@ def test_a_tolerance_ends_the_run_at_the_first_round_that_meets_it(tol: float) -
     assert first < 40
 
 
+def test_a_dual_that_has_risen_enough_ends_the_run_without_another_look_at_the_model() -> None:
+    events = support.of_kind(simulated(3).run(job(cocoa(ByRows(80), rounds=12), 3)), "round")
+    then, now = events[5], events[6]
+    tol = (1.0 - now["dual"] / then["objective"]) * (1.0 + 1e-9)
+    assert now["gap"] / now["objective"] < tol < then["gap"] / then["objective"]
+    ended = simulated(3).run(job(cocoa(ByRows(80), rounds=12, tol=tol), 3))
+    last = support.of_kind(ended, "round")[-1]
+    assert [last[key] for key in ("round", "objective", "dual")] == [7, then["objective"], now["dual"]]
+    found = evaluate.objective(ended.model, some_rows(), loss="hinge", alpha=LAM)
+    assert last["objective"] == pytest.approx(found, rel=1e-12)
+    assert found - optimum() <= tol * found
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_round_ends_where_no_row_is_left_to_a_node_whatever_its_ending(variant: Variant) -> None:
+    endings: tuple[Ending, ...] = (ByRows(10**6), Race(10**6), TimeBox(1e6), Given(((10**6,) * 3,) * 4))
+    runs = [simulated(3, 1e-6, 2e-6, 3e-6).run(job(cocoa(ending, variant), 3)) for ending in endings]
+    assert support.counts(runs[0])[0] == [80, 80, 80]
+    for run in runs[1:]:
+        assert support.counts(run) == support.counts(runs[0])
+        assert run.model.tobytes() == runs[0].model.tobytes()
+
+
+def test_more_passes_over_the_rows_that_move_come_nearer_to_the_optimum_in_a_round() -> None:
+    programs = [cocoa(ByRows(10**4), "add", rounds=4, relaxation=1.0, passes=passes) for passes in (1, 3, 0)]
+    runs = [simulated(3).run(job(program, 3)) for program in programs]
+    counts = [np.array(support.counts(run)) for run in runs]
+    assert (counts[1][0] == 3 * counts[0][0]).all()
+    assert (counts[2] == 10**4).all()
+    duals = [support.of_kind(run, "round")[-1]["dual"] for run in runs]
+    assert duals == sorted(duals)
+
+
 def test_single_precision_comes_as_far_as_double_precision() -> None:
     ends = []
     for dtype in ("float32", "float64"):
@@ -318,7 +366,7 @@ def test_neither_looks_nor_chunks_change_a_bit(name: str) -> None:
     assert seen.model.tobytes() == unseen.model.tobytes()
     looks = support.of_kind(seen, "look")
     assert [look["round"] for look in looks] == [1, 2, 3, 4]
-    rows = np.cumsum([max(row) for row in COUNTS])
+    rows = np.cumsum([max(row) for row in support.counts(seen)])
     assert [look["rows"] for look in looks] == rows.tolist()
     if name != "admm":
         for look, event in zip(looks, support.of_kind(seen, "round"), strict=True):
@@ -459,6 +507,8 @@ def test_a_node_takes_the_vectors_that_its_entry_says(
     tracemalloc.start()
     try:
         simulated(1).run(run)
-        assert 0.8 * foretold <= tracemalloc.get_traced_memory()[1] <= 1.05 * foretold
+        # in float64 the change of w(alpha) takes no vector of its own
+        at_least = 0.7 if (name, dtype) == ("cocoa", "float64") else 0.8
+        assert at_least * foretold <= tracemalloc.get_traced_memory()[1] <= 1.05 * foretold
     finally:
         tracemalloc.stop()

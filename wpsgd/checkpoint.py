@@ -26,7 +26,7 @@ import numpy as np
 from wpsgd.errors import CheckpointError
 from wpsgd.requests import State, Value
 
-FORMAT = 1
+FORMAT = 2
 KEPT = 2
 
 

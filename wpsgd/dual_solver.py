@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from wpsgd.data.rows import FloatArray, Rows
 from wpsgd.errors import ConfigError, DataError, Diverged, nearest
-from wpsgd.kernels.dual import ascend, copy_rows, look_through, squared_length
+from wpsgd.kernels.dual import ascend, copy_rows, inner, look_through
 from wpsgd.learners.sgd import kernel_arrays
 
 DUAL_LOSSES = ("hinge", "squared_hinge")
@@ -239,7 +239,7 @@ class DualSolver:
         return float(np.average(parts, weights=self.rows.weights)) - 0.5 * self.alpha * self._square()
 
     def _square(self) -> float:
-        return float(squared_length(self.weights))
+        return float(inner(self.weights, self.weights))
 
     # kernels
 

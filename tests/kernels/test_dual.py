@@ -18,7 +18,7 @@ from wpsgd.data.rows import Rows
 from wpsgd.data.synthetic import problem
 from wpsgd.dual_solver import DualSolver
 from wpsgd.evaluate import margins_of
-from wpsgd.kernels.dual import ascend, copy_rows, inner, look_through, losses_between, squared_length
+from wpsgd.kernels.dual import approach, ascend, copy_rows, inner, look_through, losses_between
 from wpsgd.kernels.sparse import CACHE
 from wpsgd.learners.sgd import kernel_arrays
 
@@ -145,7 +145,7 @@ def test_a_look_adds_up_the_loss_and_the_gap_by_its_definition(loss: str, weight
     assert kernel.sums[0] / total == pytest.approx(primal - ALPHA / 2.0 * twin.w @ twin.w, rel=1e-12)
     assert kernel.sums[1] / total == pytest.approx(primal - twin.objective(), rel=1e-9)
     assert kernel.sums[1] > 0.0
-    assert squared_length(kernel.w) == pytest.approx(twin.w @ twin.w, rel=1e-12)
+    assert inner(kernel.w, kernel.w) == pytest.approx(twin.w @ twin.w, rel=1e-12)
 
 
 @pytest.mark.parametrize("loss", LOSSES)
@@ -213,7 +213,22 @@ def test_inner_products_are_added_up_in_double_precision() -> None:
     a = np.full(1 << 20, 0.1, dtype=np.float32)
     expected = float(a.astype(np.float64) @ a.astype(np.float64))
     assert inner(a, a) == pytest.approx(expected, rel=1e-9)
-    assert squared_length(a) == inner(a, a)
+
+
+@pytest.mark.parametrize("size", [0, 1, 4, 7, 50])
+def test_inner_products_leave_no_entry_out(size: int) -> None:
+    a, b = np.arange(1.0, size + 1.0), np.arange(3.0, size + 3.0)
+    assert inner(a, b) == a @ b
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_a_model_goes_a_share_of_the_way_to_another(share: float, dtype: Any) -> None:
+    rng = np.random.default_rng(3)
+    one, other = rng.normal(size=31).astype(dtype), rng.normal(size=31)
+    expected = ((1.0 - share) * one.astype(np.float64) + share * other).astype(dtype)
+    approach(one, other, share)
+    assert one.tobytes() == expected.tobytes()
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -18,7 +18,7 @@ SMALLEST_RHO, LARGEST_RHO = 1e-12, 1e12
 
 
 class CocoaKeys(EndingSettings):
-    """variant, sigma_prime, relaxation, tol: see wpsgd.strategies.cocoa. tol: instead of [model]'s"""
+    """variant, sigma_prime, relaxation, tol, passes: see wpsgd.strategies.cocoa. tol: instead of [model]'s"""
 
     variant: Variant = choice(VARIANTS, "add_line_search")
     sigma_prime: float | None = Field(
@@ -29,6 +29,7 @@ class CocoaKeys(EndingSettings):
     )
 
     tol: float | None = Field(default=None, gt=0.0, lt=1.0, description="a number above 0 and below 1")
+    passes: int = Field(default=1, ge=0, le=1000, description="an integer from 0 to 1000")
 
     def tolerance(self, model: ModelSettings) -> float | None:
         """The relative duality gap that ends a run, None for none."""
@@ -51,7 +52,7 @@ class CocoaKeys(EndingSettings):
 
     def strategy(self, rounds: int, period: int, looks: Looks, tol: float) -> Cocoa:
         """What every node runs."""
-        keys = (self.variant, self.sigma_prime, self.relaxation, tol)
+        keys = (self.variant, self.sigma_prime, self.relaxation, tol, self.passes)
         return Cocoa(rounds, self.ending_of(period), looks, *keys)
 
 

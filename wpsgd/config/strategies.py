@@ -226,7 +226,7 @@ class CocoaSettings(CocoaKeys, ThreadKeys, StrategySettings):
         return True
 
     def extra_bytes(self, features: int) -> int:
-        # w(alpha), its part in the best model, and what the other threads step on
+        # w(alpha), its change where rows are in float32, and what the other threads step on
         return 8 * features * (2 + self.threads - 1)
 
     def reduction(self, vector: int, features: int, entries: int, ranks: int) -> tuple[int, bool]:

@@ -194,21 +194,25 @@ def look_through(
 
 
 @kernel
-def squared_length(w: Any) -> float:
-    """||w||^2, added up in float64; a BLAS would wake its threads for it."""
-    total = 0.0
-    for j in range(w.size):
-        total += np.float64(w[j]) * np.float64(w[j])
-    return total
+def inner(a: Any, b: Any) -> float:
+    """<a, b> in four sums of float64, the same bits on any processor; a BLAS would wake its threads."""
+    p, q, r, s = 0.0, 0.0, 0.0, 0.0
+    whole = a.size - a.size % 4
+    for j in range(0, whole, 4):
+        p += np.float64(a[j]) * np.float64(b[j])
+        q += np.float64(a[j + 1]) * np.float64(b[j + 1])
+        r += np.float64(a[j + 2]) * np.float64(b[j + 2])
+        s += np.float64(a[j + 3]) * np.float64(b[j + 3])
+    for j in range(whole, a.size):
+        p += np.float64(a[j]) * np.float64(b[j])
+    return (p + q) + (r + s)
 
 
 @kernel
-def inner(a: Any, b: Any) -> float:
-    """<a, b>, added up in float64 one by one: the same bits on any processor."""
-    total = 0.0
-    for j in range(a.size):
-        total += np.float64(a[j]) * np.float64(b[j])
-    return total
+def approach(one: Any, other: Any, share: float) -> None:
+    """one = (1 - share) one + share other, in float64, in place; vectors of the same length."""
+    for j in range(one.size):
+        one[j] = (1.0 - share) * np.float64(one[j]) + share * np.float64(other[j])
 
 
 @kernel

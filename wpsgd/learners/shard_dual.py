@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 from wpsgd.data.rows import FloatArray, Rows
 from wpsgd.dual_solver import check_problem, part_weight
 from wpsgd.errors import ConfigError, Diverged
-from wpsgd.kernels.dual import add_moves, ascend, inner, losses_between
+from wpsgd.kernels.dual import add_moves, approach, ascend, inner, losses_between
 from wpsgd.kernels.gradient import margins
 from wpsgd.learners.crew import Crew
 from wpsgd.learners.dual import check_objective
-from wpsgd.learners.row_order import RowOrder
+from wpsgd.learners.moving_rows import ENDLESS, MovingRows
 from wpsgd.learners.sgd import Objective, kernel_arrays
 
 Array = NDArray[np.float64]
@@ -40,19 +40,13 @@ class Direction(NamedTuple):
     limit: float
 
 
-class Part(NamedTuple):
-    """The rows that one thread visits. first: the number of the first of them in the shard"""
-
-    first: int
-    order: RowOrder
-
-
 @dataclass(eq=False)
 class ShardDual:
     """Dual coordinate ascent on a shard's rows, in the random order that SGD has; steps counts visits.
 
     Each of t threads ascends on a t-th of the rows as a node would that holds no others: node k's thread j is
     node t k + j of nodes with one thread. Row number c of a run is thread c mod t's, however the run is cut.
+    After `look_around`, passes are over the rows that a step would move at the weights last judged.
 
     weights: the model that all nodes hold, float of shape (features,)
     local: what the steps of each thread read and write, float of shape (parts or 1, features)
@@ -92,10 +86,10 @@ class ShardDual:
         self._numbers = np.arange(count, dtype=np.int32)
         self._norms = np.full(count, -1.0)
 
-    def _part(self, number: int) -> Part:
+    def _part(self, number: int) -> MovingRows:
         first, end = (len(self.shard) * place // max(1, self.parts) for place in (number, number + 1))
         rank = self.rank * self.threads + number
-        return Part(first, RowOrder(end - first, self.seed, rank, self.shuffle, self.block))
+        return MovingRows(slice(first, end), self.seed, rank, self.shuffle, self.block)
 
     @property
     def rows(self) -> int:
@@ -112,10 +106,28 @@ class ShardDual:
         """lambda."""
         return self.objective.step.alpha
 
+    @property
+    def left(self) -> int:
+        """Rows that this round has still to visit, the threads taking turns."""
+        threads = len(self._parts)
+        turns = [(number - self._taken) % threads for number in range(threads)]
+        ends = (1 + turn + (part.left - 1) * threads for turn, part in zip(turns, self._parts, strict=True))
+        return min(max(0, *ends), ENDLESS)
+
+    def start(self, w: FloatArray, passes: int) -> None:
+        """Begins a round: the steps of each thread read and write w, in a vector of its own.
+
+        passes: of each thread over its rows in this round, at most; 0 for as many as are asked for
+        """
+        self.local[:] = w
+        for part in self._parts:
+            part.allow(passes)
+
     def advance(self, rows: int) -> None:
         """Takes a step on the dual variables of the next `rows` rows. Raises ConfigError, Diverged."""
         shares = [
-            self._due(self._taken + rows, j) - self._due(self._taken, j) for j in range(len(self._parts))
+            min(part.left, self._due(self._taken + rows, j) - self._due(self._taken, j))
+            for j, part in enumerate(self._parts)
         ]
         self._crew.run([partial(self._advance, number, share) for number, share in enumerate(shares)])
         self._taken += rows
@@ -129,9 +141,11 @@ class ShardDual:
             self._judge(weights, slice(0, 0))
         for one, other in ((nothing, nothing), (nothing, wide), (wide, nothing), (wide, wide)):
             inner(one, other)
+        for weights in (nothing, wide):
+            approach(weights, wide, 0.0)
         if nothing.dtype != wide.dtype:
             self._add_moves(wide, self.dual[:0], self.trial[:0], 0.0)
-        self._parts[0].order.warm_up()
+        self._parts[0].warm_up()
         none, shares = np.empty(0), np.empty(0)
         shares.flags.writeable = False  # as those of cocoa, which is another type to the compiler
         losses_between(none, none, self._sample_weights, shares, self.squared, none)
@@ -188,6 +202,14 @@ class ShardDual:
 
         return judge
 
+    def look_around(self) -> None:
+        """Goes on with the rows that a step would move at the weights last judged."""
+        slope = 1.0 - self.margins - self._curvature * self.dual
+        top = np.inf if self.squared else 1.0
+        marks = np.where(slope > 0.0, self.dual < top, self.dual > 0.0)
+        for part in self._parts:
+            part.mark(marks)
+
     def losses_between(self, one: Array, other: Array, shares: Array) -> Array:
         """sum_i s_i loss at (1-c) one + c other, for each c of `shares`; one, other: margins."""
         out = np.zeros(len(shares))
@@ -204,9 +226,8 @@ class ShardDual:
         return (rows + len(self._parts) - 1 - number) // len(self._parts)
 
     def _advance(self, number: int, rows: int) -> None:
-        first, order = self._parts[number]
-        for piece in order.take(rows):
-            self._ascend(number, (piece + first).astype(np.int32))
+        for places in self._parts[number].take(rows):
+            self._ascend(number, places)
 
     def _add_moves(self, out: Array, before: Array, after: Array, unit: float) -> None:
         add_moves(out, *self._csr, self._labels, self._sample_weights, before, after, unit)
@@ -252,8 +273,10 @@ class ShardDual:
 
     def state(self) -> dict[str, Any]:
         """All but vectors of weights, taken between rounds."""
-        epoch, cursor = divmod(self._taken, max(1, self.rows))
-        return {"steps": self.steps, "epoch": epoch, "cursor": cursor, "dual": self.dual}
+        marks = np.zeros(self.rows, dtype=np.bool_)
+        places = np.array([part.state(marks) for part in self._parts])
+        order = {"taken": self._taken, "places": places, "marks": marks}
+        return {"steps": self.steps, "dual": self.dual, **order}
 
     def restore(self, weights: FloatArray, state: Mapping[str, Any]) -> None:
         """Goes back to a saved place. Raises ConfigError where it is one of other rows."""
@@ -263,9 +286,9 @@ class ShardDual:
                 f" these data need {self.weights.shape} and {self.dual.shape}"
             )
         self.commit(weights, int(state["steps"]))
-        self._taken = int(state["epoch"]) * self.rows + int(state["cursor"])
-        for number, (_, order) in enumerate(self._parts):
-            order.move_to(*divmod(self._due(self._taken, number), max(1, order.rows)))
+        self._taken = int(state["taken"])
+        for part, (number, cursor) in zip(self._parts, state["places"].tolist(), strict=True):
+            part.restore(state["marks"], number, cursor)
         self.dual[:] = state["dual"]
         self.trial[:] = self.dual
 

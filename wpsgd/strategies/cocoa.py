@@ -12,6 +12,8 @@ Node k ascends the dual as if its own steps moved the weights sigma' times as fa
 do. What it returns is dw_k, and its dual variables take the step that the weights take. K counts threads.
 The primal objective may rise at w = w(alpha) while the dual does, too. So the model is the best point on the
 segments from the best model so far to each new w, and the gap that is reported is to the best dual so far.
+Judging w takes a pass over all rows, which also tells what rows a step would move there: the next round
+visits those, and each at most `passes` times.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ import numpy as np
 
 from wpsgd.data.rows import FloatArray
 from wpsgd.errors import ConfigError
-from wpsgd.kernels.dual import inner
+from wpsgd.kernels.dual import approach, inner
 from wpsgd.learners.shard_dual import ShardDual, shard_dual_of
 from wpsgd.requests import AllGather, AllReduce, Boundary, Compute, Node, OffClock, State, Value, Verdict
 from wpsgd.strategies.patterns import Ending, Looks, Mark, look, total_weight
@@ -70,6 +72,7 @@ class Cocoa:
 
     sigma_prime: None for the variant's own; relaxation: of coordinate steps, in (0, 2), 1 for exact ones
     tol: relative duality gap that ends the run, 0 for none
+    passes: over the rows that a step would move, in a round, at most; 0 for as many as the ending allows
     Raises ConfigError where sigma' is less than gamma K without a line search.
     """
 
@@ -80,6 +83,7 @@ class Cocoa:
     sigma_prime: float | None = None
     relaxation: float = RELAXATION
     tol: float = 0.0
+    passes: int = 1
 
     async def __call__(self, node: Node, state: State) -> State:
         shard = shard_dual_of(node.learner, "cocoa")
@@ -89,16 +93,21 @@ class Cocoa:
         at, complete, go = begin(shard, state), state.round, True
         while complete < self.rounds and go and not at.within(self.tol):
             age = shard.steps
-            shard.local[:] = at.w
+            shard.start(at.w, self.passes)
             counts = await self.ending(node, Mark(complete), 0)
             dw = shard.change(at.w, sigma, 1.0 / (shard.alpha * total), exact=self.exact)
             await AllReduce(dw)  # sum_k dw_k
             s = await self.step(shard, at.w, dw, total, nodes)
-            dw *= s
+            if s != 1.0:
+                dw *= s
             at.w += dw
             shard.accept(s)
             shard.steps = age + max(counts.values())
-            await certify(node, shard, at, total, exact=self.exact)
+            square = float(inner(at.w, at.w))
+            at.dual = max(at.dual, await dual_objective(shard, square, total))
+            if not at.within(self.tol):
+                await improve(node, shard, at, square, total, exact=self.exact)
+                shard.look_around()
             complete += 1
             report(node, complete, counts, s, at)
             if self.looks.due_after(complete) or (self.looks.looks and at.within(self.tol)):
@@ -141,25 +150,31 @@ def line_search(slope: float, curvature: float, limit: float) -> float:
     return longest if longest < np.inf else 0.0
 
 
-async def certify(node: Node, shard: ShardDual, at: Progress, total: float, *, exact: bool) -> None:
-    """D at alpha, and F on the segment from the best model to w; keeps the best of both."""
+async def dual_objective(shard: ShardDual, square: float, total: float) -> float:
+    """D at alpha. square: ||w(alpha)||^2"""
+    part = np.array([shard.dual_sum()])
+    await AllReduce(part)
+    return float(part[0]) / total - 0.5 * shard.alpha * square
+
+
+async def improve(
+    node: Node, shard: ShardDual, at: Progress, square: float, total: float, *, exact: bool
+) -> None:
+    """Judges w; the best model becomes the best on the segment from it to w, with its F."""
     w = at.w if exact else at.w.astype(shard.weights.dtype, copy=False)  # as the model is rounded
     await Compute(shard.judging(w), shard.rows, judging=True)
-    sums = np.append(shard.losses_between(at.margins, shard.margins, SHARES), shard.dual_sum())
+    sums = shard.losses_between(at.margins, shard.margins, SHARES)
     await AllReduce(sums)
     best, half = shard.weights, 0.5 * shard.alpha
-    squares = (inner(best, best), inner(best, at.w), inner(at.w, at.w))
+    squares = (inner(best, best), inner(best, at.w), square)
     mixed = ((1.0 - SHARES) ** 2, 2.0 * SHARES * (1.0 - SHARES), SHARES**2)
     norms = sum(part * square for part, square in zip(mixed, squares, strict=True))
-    objectives = half * norms + sums[:-1] / total
-    at.dual = max(at.dual, float(sums[-1]) / total - half * squares[2])
+    objectives = half * norms + sums / total
     place = int(np.argmin(objectives))
     if objectives[place] < at.objective:
-        at.objective, c = float(objectives[place]), float(SHARES[place])
-        best *= 1.0 - c
-        best += c * at.w
-        at.margins *= 1.0 - c
-        at.margins += c * shard.margins
+        at.objective, share = float(objectives[place]), float(SHARES[place])
+        approach(best, at.w, share)
+        approach(at.margins, shard.margins, share)
 
 
 def report(node: Node, complete: int, counts: Mapping[int, int], step: float, at: Progress) -> None:

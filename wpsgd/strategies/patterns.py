@@ -13,6 +13,7 @@ from typing import NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
+from wpsgd.learners.moving_rows import ENDLESS
 from wpsgd.learners.shard_dual import ShardDual
 from wpsgd.requests import (
     AllGather,
@@ -29,7 +30,6 @@ from wpsgd.requests import (
     Verdict,
 )
 
-ENDLESS = 2**62  # rows of a time box, which its deadline ends
 NOTHING: Mapping[str, Value] = MappingProxyType({})
 T = TypeVar("T")
 
@@ -60,9 +60,16 @@ class Ending(Protocol):
     async def __call__(self, node: Node, mark: Mark, done: int) -> Mapping[int, int]: ...
 
 
+def left(node: Node) -> int:
+    """Rows that the node's learner still takes in this round, 0 where its shard is empty."""
+    if isinstance(node.learner, ShardDual):
+        return node.learner.left
+    return ENDLESS if node.learner.rows else 0
+
+
 async def advance(node: Node, rows: int) -> int:
-    """The next `rows` rows of this node, none where its shard is empty."""
-    return await Compute(node.learner.advance, rows if node.learner.rows else 0)
+    """The next `rows` rows of this node, or as many as are left to it."""
+    return await Compute(node.learner.advance, min(rows, left(node)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,22 +103,24 @@ class TimeBox:
 
     async def __call__(self, node: Node, mark: Mark, done: int) -> Mapping[int, int]:
         deadline = node.now() + self.seconds / mark.parts
-        rows = ENDLESS if node.learner.rows else 0
-        done += await Compute(node.learner.advance, rows, deadline=deadline)
+        done += await Compute(node.learner.advance, left(node), deadline=deadline)
         return await AllGather(done)
 
 
 @dataclass(frozen=True, slots=True)
 class Race:
-    """Ends when the fastest node has applied `period` rows: it tells the others, who stop where they are."""
+    """Ends when the fastest node has applied `period` rows: it tells the others, who stop where they are.
+
+    Or when all have applied what was left to them.
+    """
 
     period: int
 
     async def __call__(self, node: Node, mark: Mark, done: int) -> Mapping[int, int]:
         finish = Tag("finish", mark.number)
         target = mark.share(self.period)
-        if node.learner.rows:
-            done += await Compute(node.learner.advance, target - done, stop_on=finish)
+        if rows := min(target - done, left(node)):
+            done += await Compute(node.learner.advance, rows, stop_on=finish)
         first = done >= target
         if first:
             for rank in node.others:
