@@ -7,7 +7,10 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,6 +19,7 @@ from numpy.typing import NDArray
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.append(str(ROOT))  # the bench is no part of the package
 
+from experiments.bench import tuning  # noqa: E402
 from experiments.bench.bench import Bench  # noqa: E402
 from experiments.bench.data import Data  # noqa: E402
 from experiments.bench.dot_kernel import dot_pass  # noqa: E402
@@ -176,33 +180,54 @@ def test_the_pass_of_dot_products_adds_up_all_rows(ahead: int, data: Data) -> No
     assert total == pytest.approx(float((out * labels).sum()), rel=1e-10)
 
 
-def knob(name: str, needed: int, seconds: float, *, bisect: bool) -> tuple[Knob, list[int]]:
-    """A competitor whose objective falls to 0 at the setting `needed`; and the settings it was asked for."""
-    asked: list[int] = []
+@dataclass
+class Competitor:
+    """One whose objective falls to 0 at the setting `needed`, on a clock of its own; asked: its fits."""
 
-    def fit(setting: int) -> NDArray[np.float64]:
-        asked.append(setting)
-        time.sleep(seconds)
-        return np.array([max(0.0, float(needed - setting))])
+    needed: int
+    seconds: Callable[[int], float]
+    clock: list[float]
+    asked: list[int] = field(default_factory=list)
 
-    return Knob(name, fit, tuple(2**k for k in range(8)), bisect=bisect), asked
+    def fit(self, setting: int) -> NDArray[np.float64]:
+        self.asked.append(setting)
+        self.clock[0] += self.seconds(setting)
+        return np.array([max(0.0, float(self.needed - setting))])
+
+    def tried(self, name: str, *, bisect: bool) -> Tried:
+        knob = Knob(name, self.fit, tuple(2**k for k in range(8)), bisect=bisect)
+        return Tried(knob, judge=lambda weights: float(weights[0]))
 
 
-def test_tuning_finds_the_smallest_setting_and_tries_none_twice() -> None:
-    steps, asked = knob("steps", 11, 0.0, bisect=True)
-    tried = Tried(steps, judge=lambda weights: float(weights[0]))
-    assert tried.smallest(0.0) == 11
-    assert tried.smallest(3.0) == 8
-    assert len(asked) == len(set(asked))
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    now = [0.0]
+    monkeypatch.setattr(tuning, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+    return now
 
 
-def test_tuning_takes_the_quicker_of_two_knobs() -> None:
-    slow, quick = knob("slow", 4, 0.03, bisect=True)[0], knob("quick", 60, 0.0, bisect=False)[0]
-    tried = [Tried(one, judge=lambda weights: float(weights[0])) for one in (slow, quick)]
-    chosen = best(tried, 0.0)
+def test_tuning_finds_the_smallest_setting_and_tries_none_twice(clock: list[float]) -> None:
+    steps = Competitor(11, float, clock)
+    tried = steps.tried("steps", bisect=True)
+    assert tried.soonest(0.0) == 11
+    assert tried.soonest(3.0) == 8
+    assert len(steps.asked) == len(set(steps.asked))
+
+
+def test_tuning_takes_the_quickest_of_the_first_settings_that_do(clock: list[float]) -> None:
+    seconds = {2: 1.0, 4: 9.0, 8: 6.0, 16: 4.0, 32: 5.0, 64: 1.0}
+    tolerance = Competitor(3, lambda k: seconds.get(k, 0.0), clock)
+    assert tolerance.tried("tol", bisect=False).soonest(0.0) == 16
+    assert 64 not in tolerance.asked
+
+
+def test_tuning_takes_the_quicker_of_two_knobs(clock: list[float]) -> None:
+    slow = Competitor(4, lambda k: 3.0, clock).tried("slow", bisect=True)
+    quick = Competitor(60, lambda k: k / 100.0, clock).tried("quick", bisect=False)
+    chosen = best([slow, quick], 0.0)
     assert chosen is not None
     assert (chosen[0].knob.name, chosen[1]) == ("quick", 64)
-    assert best(tried, -1.0) is None
+    assert best([slow, quick], -1.0) is None
 
 
 @pytest.mark.parametrize("task", TASKS)

@@ -28,6 +28,7 @@ PASSES = 20  # over a working set at most, before all rows are seen again
 FALL = 0.2  # of the gap's part in a working set, after which all rows are seen again
 NEAR = 4.0  # gaps this close to the goal are not left for another pass over all rows
 MARGIN = 0.7  # of the tolerance, which a working set has to meet: other rows have parts in the gap too
+AFTER_A_MISS = 0.5  # times the margin: they had larger parts than that
 # over-relaxation grows with the passes: it helps once few variables change sides
 OMEGA_GROWTH, OMEGA_MOST = 0.04, 1.7
 
@@ -88,6 +89,7 @@ class DualSolver:
         self._order: RowNumbers | None = None
         self._sums = np.zeros(2)  # of losses and of parts of the gap, in this pass
         self._passes, self._part_passes, self._misses, self._cursor = 0, 0, 0, 0
+        self._margin = MARGIN
         self._gap, self._goal = np.inf, 0.0  # when all rows were last seen; to look at all rows again
 
     @property
@@ -214,7 +216,9 @@ class DualSolver:
             return
         self._passes += self._phase == "all"
         objective = self._certified(gap) if self._phase == "look" else self._dual_objective() + gap
-        self._gap, self._goal = gap, MARGIN * self._allowed(objective)
+        if self._phase == "look":
+            self._margin *= AFTER_A_MISS
+        self._gap, self._goal = gap, self._margin * self._allowed(objective)
         self._misses = self._misses + 1 if self._phase == "look" else 0
         # one look in vain still gives the best working set there is; after two, other rows hold the gap
         self._phase = "part" if self._misses < 2 else "all"
@@ -265,7 +269,7 @@ class DualSolver:
         return starts, self._columns, self._entries, numbers
 
 
-_NUMBERS = ("visits", "_phase", "_passes", "_part_passes", "_misses", "_cursor", "_gap", "_goal")
+_NUMBERS = ("visits", "_phase", "_passes", "_part_passes", "_misses", "_cursor", "_gap", "_goal", "_margin")
 _ARRAYS = ("dual", "_norms", "_marks", "_moved", "_active", "_sums")
 
 

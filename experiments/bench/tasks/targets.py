@@ -16,7 +16,7 @@ from experiments.bench.machine import versions
 from experiments.bench.objective import hinge_bound, hinge_objective
 from experiments.bench.peers import COMPETITORS, Knob, missing
 from experiments.bench.timing import Times, pinned
-from experiments.bench.tuning import Tried, best
+from experiments.bench.tuning import FURTHER, Tried, best
 from wpsgd.dual import solve_dual
 
 TASK = "targets"
@@ -138,7 +138,7 @@ def _tuned(
     known = json.loads(file.read_text()) if file.exists() else {}
     found = versions()
     version = f"scikit-learn {found['scikit-learn']}, snapml {found.get('snapml')}"
-    key = f"{data.fingerprint}, alpha {alpha:g}, {target!r}, {name}, {version}"
+    key = f"{data.fingerprint}, alpha {alpha:g}, {target!r}, {name}, {version}, soonest of {1 + FURTHER}"
     if name not in OURS and key in known:
         answer = known[key]
     else:
