@@ -24,7 +24,7 @@ from wpsgd.sample import Sample
 # the plain ones last: what they need the others have compiled
 CASES: list[dict[str, Any]] = [
     {"name": "minibatch", "threads": 2},
-    {"name": "minibatch"},
+    {"name": "minibatch", "wire": "sparse"},
     {"name": "wp", "contraction": "validated", "line_search": True},
     {"name": "wp", "wire": "sparse", "rule": "asum"},
     {"name": "wp", "rule": "tail"},

@@ -33,6 +33,7 @@ from wpsgd.strategies.minibatch import MiniBatch
 from wpsgd.strategies.outer import Outer
 from wpsgd.strategies.patterns import ByRows, Given, Looks, Race, TimeBox
 from wpsgd.strategies.sequential import Sequential
+from wpsgd.strategies.wire import WIRES
 
 DATA = '[data]\nsource = "rows.svm"\n'
 WP = '[[strategy]]\nname = "wp"\n'
@@ -341,8 +342,8 @@ REFUSED = {
         " coordinates that all decay alike where no row went",
     ),
     "wire of a strategy without sums of models": (
-        MINI + 'wire = "sparse"',
-        "[[strategy]] 1 (minibatch) wire: only for simuparallel, wp, average_directly, hybrid",
+        '[[strategy]]\nname = "cocoa"\nwire = "sparse"',
+        "[[strategy]] 1 (cocoa) wire: only for simuparallel, wp, average_directly, minibatch, hybrid",
     ),
     "adagrad with averages of iterates": (
         WP + 'rule = "tail"\n[model]\nlearning_rate = "adagrad"',
@@ -754,6 +755,7 @@ def entries(draw: st.DrawFn, ranks: int) -> dict[str, Any]:
                 st.fixed_dictionaries({"global_batch": one}),
             )
         )
+        values["wire"] = draw(st.sampled_from(WIRES))
     if name == "cocoa":
         sigma = {"add": ranks, "average": 1.0}.get(variant := draw(st.sampled_from(VARIANTS)), 0.1)
         values |= {"variant": variant, "sigma_prime": draw(st.floats(sigma, 99.0)), "relaxation": 1.5}
@@ -846,6 +848,8 @@ def test_digests_hold_what_decides_a_result_and_nothing_else(write: Write) -> No
     assert json.loads(json.dumps(usual)) == usual
     harmless = ["report.looks=3", "machine.chunk=7", "strategy.minibatch.rounds=3", "machine.speeds=[1, 0.5]"]
     assert all(digest(override) == usual for override in harmless)
+    sparse = digest("strategy.minibatch.wire=sparse", label="minibatch")
+    assert sparse == digest("strategy.minibatch.wire=dense", label="minibatch") != usual
     assert digest("strategy.wp.label=mine", label="mine") == usual
     decisive = [
         "data.source=b",

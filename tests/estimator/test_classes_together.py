@@ -15,6 +15,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.preprocessing import normalize
 
 from wpsgd import WPSGDClassifier
+from wpsgd.config.reading import settings_of
 from wpsgd.errors import Diverged
 from wpsgd.estimator import classes, continuing, fitting
 from wpsgd.runtimes.costs import Cluster, RowCost
@@ -164,17 +165,21 @@ def test_time_that_is_up_ends_all_classes() -> None:
 @pytest.mark.parametrize("wire", ["auto", "dense"])
 @pytest.mark.parametrize("features", [10_000, 500_000])
 @pytest.mark.parametrize("period", [1_000, 300_000])
+@pytest.mark.parametrize(
+    ("name", "key", "many"), [("simuparallel", "period", 64), ("minibatch", "batch", 67)]
+)
 def test_ranks_that_would_exchange_pairs_train_classes_one_by_one(
-    period: int, features: int, wire: str
+    name: str, key: str, many: int, period: int, features: int, wire: str
 ) -> None:
-    strategy = SimpleNamespace(goes_classwise=True, wire=wire, rows_of_round=lambda sizes: period)
+    entry = {"name": name, key: period, "wire": wire}
+    strategy = settings_of({"data": {"source": "x"}, "strategy": [entry]}, "tests").strategies[0]
     rows = SimpleNamespace(features=features, values=np.empty(0))
     runtime = SimpleNamespace(name="mpi", ranks=2)
     trainer: Any = SimpleNamespace(strategy=strategy, rows=rows, runtime=runtime, numbers=[range(period)] * 2)
     whole: Any = SimpleNamespace(rows=(period, period), nonzeros=20 * period)  # 10 a row
     # 12 bytes a pair of 20,000 in a round, against two models of 4 MB
     assert classes.shares_passes(trainer, whole) == (wire == "dense" or features == 10_000 or period > 1_000)
-    runtime.ranks = 64  # so many that going through their models takes longer than a reduction
+    runtime.ranks = many  # that going through their models, or their pairs, takes longer than a reduction
     assert classes.shares_passes(trainer, whole)
 
 

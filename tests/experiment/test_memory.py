@@ -124,7 +124,13 @@ def test_each_thing_that_a_rank_holds_counts() -> None:
     pairs = width + 36_349 * (8 + 2 * 2 * 12)
     assert predicted_of(short) == pytest.approx(plain + 2 * (start + pairs), rel=1e-5)
     assert predicted_of(study, learning_rate="adagrad") == plain + 2 * 24 * width
-    assert predicted_of(load("small", strategies=["minibatch"])) == plain + 2 * 8 * (width + 2)
+    steps = [
+        predicted_of(load("small", strategies=["minibatch"], overrides=[f'strategy.minibatch.wire="{wire}"']))
+        for wire in ("dense", "auto", "sparse")
+    ]
+    # a gradient; pairs of 8 rows of some 36 entries, and those of both ranks, twice
+    assert steps[0] == plain + 2 * 8 * (width + 2)
+    assert steps[1] == steps[2] == pytest.approx(steps[0] + 2 * 5 * 12 * (8 * 36.35 + 2), abs=200)
     for keys, vectors in (('contraction="validated"', 3), ("outer_momentum=0.5", 5)):
         more = load("small", strategies=["wp"], overrides=['strategy.wp.wire="dense"', f"strategy.wp.{keys}"])
         assert predicted_of(more) == plain + 2 * vectors * 8 * (width + 1), keys

@@ -237,11 +237,12 @@ def test_a_dry_run_shows_the_plan_and_writes_nothing(tmp_path: Path) -> None:
     # 30 weights, or the gradient of a mini-batch with its rows and its intercept's part
     assert [entry["bytes_per_reduction"] for entry in shown["strategies"]] == [240, 240, 240, 256]
     assert not any(entry["reduced_by_pairs"] for entry in shown["strategies"])
-    asked = settings(strategy__simuparallel__wire="sparse", strategy__wp__rule="diagonal")
+    sparse = {"strategy__simuparallel__wire": "sparse", "strategy__minibatch__wire": "sparse"}
+    asked = settings(**sparse, strategy__wp__rule="diagonal")
     shown = json.loads(done("run", "small", *asked, "--dry-run", "--json", "--out", tmp_path / "x").out)
-    # at most 30 pairs of 4 + 8 bytes; two sums of 30 coordinates
-    assert [entry["bytes_per_reduction"] for entry in shown["strategies"]] == [240, 360, 480, 256]
-    assert [entry["reduced_by_pairs"] for entry in shown["strategies"]] == [False, True, False, False]
+    # at most 30 pairs of 4 + 8 bytes; two sums of 30 coordinates; 32 pairs of a gradient
+    assert [entry["bytes_per_reduction"] for entry in shown["strategies"]] == [240, 360, 480, 384]
+    assert [entry["reduced_by_pairs"] for entry in shown["strategies"]] == [False, True, False, True]
     # two ranks on threads are one process; they need more than a model and less than a mebibyte beside it
     (own,) = shown["memory"]["per_rank"]
     assert 0 < own - PROCESS < 1 << 20

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import support
 from support import ADAGRAD, OPTIMAL, ROUNDS, averaging, job, simulated
+from test_minibatch_wire import GRADIENTS, stepped
 from test_shard_strategies import COUNTS, both
 from test_shard_strategies import job as shard_job
 from test_wire import PROGRAMS, total_bytes, widened
@@ -128,7 +129,11 @@ def test_cocoa_and_admm_on_ranks_give_the_bits_of_virtual_clocks_whole_and_resum
 def test_sparse_sums_on_ranks_have_the_bits_of_dense_ones_and_fewer_bytes(tmp_path: Path) -> None:
     support.run_ranks("wire_ranks.py", 3, tmp_path)
     found = np.load(tmp_path / "models.npz")
-    for name, (program, settings) in PROGRAMS.items():
-        dense = simulated(3).run(widened(replace(program, wire="dense"), 3, **settings))
+    models = {
+        name: widened(replace(program, wire="dense"), 3, **more) for name, (program, more) in PROGRAMS.items()
+    }
+    gradients = {name: stepped(3, "dense", **settings) for name, settings in GRADIENTS.items()}
+    for name, made in (models | gradients).items():
+        dense = simulated(3).run(made)
         assert found[name].tobytes() == dense.model.tobytes(), name
         assert 0 < found[f"{name}, bytes"] < total_bytes(dense), name

@@ -1,4 +1,4 @@
-"""Run by three ranks: rounds whose models are summed as pairs; rank 0 writes the models.
+"""Run by three ranks: models and gradients that are summed as pairs; rank 0 writes the models.
 
 Argument: a folder for models.npz.
 """
@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from mpi4py import MPI as mpi  # noqa: N811 - the runtime is called MPI
+from test_minibatch_wire import GRADIENTS, stepped
 from test_wire import PROGRAMS, total_bytes, widened
 
 from wpsgd.runtimes.mpi import MPI
@@ -21,16 +22,23 @@ COMM, FOLDER = mpi.COMM_WORLD, Path(sys.argv[1])
 RANKS, RANK = COMM.Get_size(), COMM.Get_rank()
 found: dict[str, Any] = {}
 place = MPI(chunk=13)
-for name, (program, settings) in PROGRAMS.items():
-    outcome = place.run(widened(replace(program, wire="sparse"), RANKS, **settings))
+jobs = {
+    **{
+        name: widened(replace(program, wire="sparse"), RANKS, **more)
+        for name, (program, more) in PROGRAMS.items()
+    },
+    **{name: stepped(RANKS, "sparse", **settings) for name, settings in GRADIENTS.items()},
+}
+for name, job in jobs.items():
+    outcome = place.run(job)
     assert len(set(COMM.allgather(outcome.model.tobytes()))) == 1, name
     found[name] = outcome.model
     if RANK == 0:
         found[f"{name}, bytes"] = total_bytes(outcome)
 # as where gathers are too large for one call: node by node
 mpi_wire.LARGEST = 100
-for name, (program, settings) in PROGRAMS.items():
-    outcome = place.run(widened(replace(program, wire="sparse"), RANKS, **settings))
+for name, job in jobs.items():
+    outcome = place.run(job)
     assert np.array_equal(outcome.model, found[name]), name
 # what the first rank says reaches all others in blocks
 said = place.first(lambda: np.arange(50_000) + 1)

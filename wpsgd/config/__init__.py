@@ -2,11 +2,11 @@
 
 from wpsgd.config.cluster import load_cluster
 from wpsgd.config.entry import StrategySettings
+from wpsgd.config.minibatch import MiniBatchSettings
 from wpsgd.config.reading import load
 from wpsgd.config.settings import Settings
 from wpsgd.config.strategies import (
     AveragingSettings,
-    MiniBatchSettings,
     SequentialSettings,
 )
 from wpsgd.config.tables import DataSettings, MachineSettings, ModelSettings, ReportSettings

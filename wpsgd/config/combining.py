@@ -89,7 +89,7 @@ class CombiningSettings(Table):
     def wire_bytes(self, vector: int, features: int, entries: int, ranks: int) -> int:
         """Memory that sums as pairs take on each rank beside.
 
-        vector: bytes of a model; entries: of the rows that a node goes through in a round
+        vector: bytes of a model; entries: of the rows that a node goes through between two sums
         """
         if not self._may_send_pairs(vector, ranks):
             return 0
@@ -111,7 +111,7 @@ class CombiningSettings(Table):
     def reduction(self, vector: int, features: int, entries: int, ranks: int) -> tuple[int, bool]:
         """Bytes that a node gives to a sum of models, and whether they are pairs, at most as many.
 
-        vector: bytes of a model; entries: of the rows that a node goes through in a round
+        vector: bytes of a model; entries: of the rows that a node goes through between two sums
         """
         if "squares" in self.combination_rule.needs:
             return 2 * 8 * features, False  # weighed models and weights of all coordinates, always float64

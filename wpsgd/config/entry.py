@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from wpsgd.config.settings import Settings
 
 Count = Annotated[int, Field(ge=1)]
+DUAL_NEEDS = '[model] solver = "dual" needs name = "sequential"'
 
 
 class StrategySettings(NodeKeys):
@@ -70,6 +71,10 @@ class StrategySettings(NodeKeys):
         """Rows of the fastest node per round."""
         return max(1, *shards) if self.period == "pass" else self.period
 
+    def rows_of_sum(self, shards: Sequence[int], speeds: Sequence[float] = ()) -> int:
+        """Rows of the fastest node between two sums over nodes; speeds: as for `program`."""
+        return self.rows_of_round(shards)
+
     @property
     def learner(self) -> type[SGDLearner]:
         """The kind of learner it needs where all coordinates have one step size."""
@@ -111,6 +116,10 @@ class StrategySettings(NodeKeys):
     def reduction(self, vector: int, features: int, entries: int, ranks: int) -> tuple[int, bool]:
         """Bytes that a node gives to a sum, and whether they are pairs: see config/combining.py."""
         return vector, False
+
+    def wire_bytes(self, vector: int, features: int, entries: int, ranks: int) -> int:
+        """Memory that sums as pairs take on each rank beside: see config/combining.py."""
+        return 0
 
     def dual_misfit(self, nodes: int | None) -> str:
         """Why the dual solver cannot run it on so many nodes with rows, else an empty string.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -12,10 +12,11 @@ from pydantic import Field, model_validator
 from wpsgd.config.ascending import AdmmKeys, CocoaKeys
 from wpsgd.config.combining import NOT_ALIKE, CombiningSettings
 from wpsgd.config.endings import EndingSettings
-from wpsgd.config.entry import Count, StrategySettings, sharded
+from wpsgd.config.entry import DUAL_NEEDS, Count, StrategySettings, sharded
 from wpsgd.config.inside import DelayKeys, ThreadKeys, widened
-from wpsgd.config.tables import Listed, choice
-from wpsgd.data.shards import RowNumbers, proportional
+from wpsgd.config.minibatch import MiniBatchSettings
+from wpsgd.config.tables import choice
+from wpsgd.data.shards import RowNumbers
 from wpsgd.errors import ConfigError
 from wpsgd.reducers import THEORY, Rule, late_wp
 from wpsgd.requests import Program
@@ -23,7 +24,6 @@ from wpsgd.strategies.averaging import Averaging
 from wpsgd.strategies.cocoa import COARSE
 from wpsgd.strategies.delay import Delay
 from wpsgd.strategies.hybrid import Hybrid
-from wpsgd.strategies.minibatch import MiniBatch
 from wpsgd.strategies.sequential import Sequential
 from wpsgd.theory import log_delayed_contraction
 
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from wpsgd.config.settings import Settings
 
 AveragingName = Literal["simuparallel", "wp", "average_directly", "hybrid"]
-BATCH = 32
-DUAL_NEEDS = '[model] solver = "dual" needs name = "sequential"'
 
 # what makes three strategies of one algorithm
 DEFAULTS = MappingProxyType(
@@ -158,62 +156,6 @@ class HybridSettings(DelayKeys, AveragingSettings):
         if self.rule != "wp" or not self.stale_decay:
             return super().rule_for(settings)
         return late_wp(log_delayed_contraction(settings.step.eta0 * settings.step.alpha, self.delay))
-
-
-class MiniBatchSettings(ThreadKeys, StrategySettings):
-    """name = "minibatch". batch: rows of each node and step; global_batch: of all nodes together."""
-
-    name: Literal["minibatch"]
-    batch: Count | Annotated[tuple[Count, ...], Listed, Field(min_length=1)] | None = Field(
-        default=None, description="an integer >= 1, or a list of them, one for each rank"
-    )
-    global_batch: int | None = Field(default=None, ge=1, description="an integer >= 1")
-
-    @classmethod
-    def defaults(cls, values: Mapping[str, Any]) -> dict[str, Any]:
-        own = {} if "global_batch" in values else {"batch": BATCH}
-        return {**super().defaults(values), **own}
-
-    @model_validator(mode="after")
-    def _one_batch(self) -> MiniBatchSettings:
-        if self.batch is not None and self.global_batch is not None:
-            raise ConfigError("batch, global_batch: must be one of them, not both")
-        return self
-
-    def program(
-        self, shards: Sequence[int], settings: Settings, ranks: int, speeds: Sequence[float] = ()
-    ) -> Program:
-        self._check(ranks)
-        batches = self.batches(shards, speeds)
-        updates = max(1, round(self.rows_of_round(shards) / max(batches)))
-        return MiniBatch(self.rounds, updates, batches, self.looks(settings))
-
-    def batches(self, shards: Sequence[int], speeds: Sequence[float] = ()) -> tuple[int, ...]:
-        """Rows of each node and step; a global batch is dealt to the nodes that hold rows."""
-        if self.global_batch is None:
-            return self.batch if isinstance(self.batch, tuple) else (self.batch or BATCH,) * len(shards)
-        if speeds and len(speeds) != len(shards):
-            raise ConfigError(
-                f"[machine] speeds: {len(speeds)} given, must be one for each of {len(shards)} ranks"
-            )
-        speeds = speeds or (1.0,) * len(shards)
-        shares = [speed if rows else 0.0 for rows, speed in zip(shards, speeds, strict=True)]
-        return tuple(len(part) for part in proportional(self.global_batch, shares, seed=0))
-
-    def extra_bytes(self, features: int) -> int:
-        return 8 * (features + 2) * self.threads  # the summed gradient, and what helpers add to it
-
-    def reduction(self, vector: int, features: int, entries: int, ranks: int) -> tuple[int, bool]:
-        # with the rows it is of and the intercept's, always float64
-        return 8 * (features + 2), False
-
-    def misfit(self, ranks: int) -> str:
-        if not isinstance(self.batch, tuple) or len(self.batch) == ranks:
-            return ""
-        return f"batch = {list(self.batch)}: must be one integer for each of {ranks} ranks"
-
-    def dual_misfit(self, nodes: int | None) -> str:
-        return f'name = "{self.name}": takes gradient steps: {DUAL_NEEDS}'
 
 
 class CocoaSettings(CocoaKeys, ThreadKeys, StrategySettings):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import ceil
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,6 @@ from wpsgd.learners.classes import ClassesLearner, make_classes_learner
 from wpsgd.learners.sgd import Objective
 from wpsgd.requests import State, Value
 from wpsgd.runtimes.job import Job
-from wpsgd.strategies.wire import asks, pays
 from wpsgd.trace import Event
 
 BY_CLASS = ("weights", "velocity", "squares")  # of a state: what there is one of for each class
@@ -232,13 +232,13 @@ def shares_passes(trainer: Trainer, whole: Whole) -> bool:
     strategy, ranks = trainer.strategy, trainer.runtime.ranks
     if not strategy.goes_classwise or trainer.runtime.name == "simulated":
         return False
-    if not several(trainer.runtime) or getattr(strategy, "wire", "dense") == "dense":
+    if not several(trainer.runtime):
         return True
-    itemsize = trainer.rows.values.itemsize
-    model = trainer.rows.features * itemsize
-    rows = ranks * strategy.rows_of_round([len(numbers) for numbers in trainer.numbers])
-    pairs = rows * whole.nonzeros / max(1, sum(whole.rows))
-    return not (asks(model, ranks) and pays(pairs, model, itemsize, ranks))
+    features = trainer.rows.features
+    rows = strategy.rows_of_sum([len(numbers) for numbers in trainer.numbers])
+    entries = ceil(rows * whole.nonzeros / max(1, sum(whole.rows)))
+    _, pairs = strategy.reduction(features * trainer.rows.values.itemsize, features, entries, ranks)
+    return not pairs
 
 
 def bytes_of_class(trainer: Trainer) -> int:

@@ -89,9 +89,8 @@ def strategy_bytes(
         scored += together * ASKED * 8 * (extent.features + 1)
     extra = strategy.extra_bytes(extent.features) + _learner_bytes(settings, extent)
     ascent = SHARD_DUAL if strategy.ascends_shards else 0
-    if isinstance(strategy, AveragingSettings):
-        entries = ceil(extent.nonzeros / max(1, extent.rows) * strategy.rows_of_round(shards))
-        extra += strategy.wire_bytes(vector, extent.features, entries, ranks)
+    entries = ceil(extent.nonzeros / max(1, extent.rows) * strategy.rows_of_sum(shards))
+    extra += strategy.wire_bytes(vector, extent.features, entries, ranks)
     return [
         2 * vector + extra + row_bytes(settings, extent, rows, ranks) + ascent * rows + max(scored, reduced)
         for rows in shards

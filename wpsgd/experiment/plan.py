@@ -28,7 +28,8 @@ def make(settings: Settings, dataset: Dataset, runtime: Runtime) -> dict[str, An
     for strategy in settings.strategies:
         sizes = [len(shard) for shard in shards_of(strategy, dataset, ranks, settings)]
         strategy.program(sizes, settings, ranks, settings.machine.speeds)  # raises what a run would raise
-        entries = ceil(train.nonzeros / max(1, len(train)) * strategy.rows_of_round(sizes))
+        rows = strategy.rows_of_sum(sizes, settings.machine.speeds)
+        entries = ceil(train.nonzeros / max(1, len(train)) * rows)
         sent, pairs = strategy.reduction(vector, train.features, entries, ranks)
         if model.learning_rate == "adagrad" or strategy.inside.stale_decay:
             sent, pairs = (

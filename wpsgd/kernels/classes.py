@@ -131,6 +131,7 @@ def classes_pass(
 @kernel
 def add_classes_gradient(
     w: Any,
+    scale: float,
     indptr: Any,
     indices: Any,
     values: Any,
@@ -155,7 +156,7 @@ def add_classes_gradient(
         found = 0
         for k in range(classes):
             y = 1.0 if k == own[i] else -1.0
-            m = y * np.float64(products[k])
+            m = y * (scale * products[k])
             if not math.isfinite(m):
                 return math.nan
             pulls[k] = -pull_at(loss, m) * y

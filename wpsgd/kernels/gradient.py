@@ -1,4 +1,8 @@
-"""Margins, and the sum of loss gradients over rows."""
+"""Margins, the sum of loss gradients over rows, and the step along such a sum.
+
+A sum of few rows is zero nearly everywhere: kernels with `columns` or `order` go to the rest alone, and give
+the bits of those that go through all of it.
+"""
 
 from __future__ import annotations
 
@@ -33,6 +37,7 @@ def losses(loss: int, m: Any, out: Any) -> None:
 @kernel
 def add_gradient(
     w: Any,
+    scale: float,
     intercept: float,
     indptr: Any,
     indices: Any,
@@ -43,7 +48,7 @@ def add_gradient(
     loss: int,
     out: Any,
 ) -> float:
-    """Adds the loss gradients of the rows `order` at w to `out`, in place.
+    """Adds the loss gradients of the rows `order` at the weights scale x w to `out`, in place.
 
     out: float64 (features + 1,), the intercept's gradient last
     Returns the rows gone through, or nan where a margin is not finite.
@@ -52,7 +57,7 @@ def add_gradient(
     total = 0.0
     for k in range(order.size):
         i = order[k]
-        m = labels[i] * (dot(w, indices, values, indptr[i], indptr[i + 1]) + intercept)
+        m = labels[i] * (scale * dot(w, indices, values, indptr[i], indptr[i + 1]) + intercept)
         if not math.isfinite(m):
             return math.nan
         pull = pull_at(loss, m) * labels[i]
@@ -64,3 +69,57 @@ def add_gradient(
             out[out.size - 1] -= pull
         total += 1.0
     return total
+
+
+@kernel
+def add_touched(order: Any, indptr: Any, indices: Any, part: Any, total: Any) -> None:
+    """total += part in the columns of the rows `order`, and part is 0 there afterwards."""
+    for i in order:
+        for entry in range(indptr[i], indptr[i + 1]):
+            column = indices[entry]
+            total[column] += part[column]
+            part[column] = 0.0
+
+
+@kernel
+def take_touched(
+    order: Any, indptr: Any, indices: Any, gradient: Any, columns: Any, values: Any, found: int
+) -> int:
+    """Moves what is not 0 of a gradient in the columns of the rows `order` to pairs, behind `found` others.
+
+    columns: int32 and values: float64, long enough for all, changed in place
+    Returns how many pairs there are then.
+    """
+    for i in order:
+        for entry in range(indptr[i], indptr[i + 1]):
+            column = indices[entry]
+            if gradient[column] != 0.0:
+                columns[found] = column
+                values[found] = gradient[column]
+                gradient[column] = 0.0
+                found += 1
+    return int(found)
+
+
+@kernel
+def add_pairs(columns: Any, values: Any, out: Any) -> None:
+    """out[columns] += values, one after another."""
+    for k in range(columns.size):
+        out[columns[k]] += values[k]
+
+
+@kernel
+def descend(w: Any, gradient: Any, factor: float) -> None:
+    """w <- w - factor gradient, which is 0 afterwards. gradient: float64, as long as w or longer."""
+    for j in range(w.size):
+        w[j] -= factor * gradient[j]
+    gradient[:] = 0.0
+
+
+@kernel
+def descend_at(w: Any, columns: Any, gradient: Any, factor: float) -> None:
+    """`descend` where a gradient is 0 but in `columns`, some of which may come again."""
+    for column in columns:
+        if column < w.size:
+            w[column] -= factor * gradient[column]
+        gradient[column] = 0.0

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wpsgd.data.rows import FloatArray
+from wpsgd.errors import ConfigError
 from wpsgd.kernels.sgd import adagrad_pass, settle
-from wpsgd.learners.sgd import SGDLearner
+from wpsgd.learners.sgd import NO_COMMON, SGDLearner
 
 
 @dataclass(eq=False)
@@ -35,6 +36,14 @@ class AdaGradLearner(SGDLearner):
         return adagrad_pass(
             vector, *accumulators, *arrays, order, now, step.eta0, step.alpha, self._loss, self._rate
         )
+
+    @property
+    def scale(self) -> float:
+        """1: each coordinate decays by itself."""
+        return 1.0
+
+    def _decay(self, summed: FloatArray) -> float:
+        raise ConfigError(f"rank {self.order.rank}: adagrad has a step size for each coordinate: {NO_COMMON}")
 
     def warm_up(self) -> None:
         super().warm_up()

@@ -48,8 +48,8 @@ class ClassesLearner(SGDLearner):
         return int(classes_pass(w, self._carry, *self._arrays, order, self.steps, *self._formula, self._loss))
 
     def _add_gradient(self, order: NDArray[np.int64]) -> float:
-        w, out = self.side_by_side(self.weights), self.side_by_side(self._gradient_buffer()[:-2])
-        return float(add_classes_gradient(w, *self._arrays, order, self._loss, out))
+        w, out = self.side_by_side(self.weights), self.side_by_side(self._gradient.vector[:-2])
+        return float(add_classes_gradient(w, self.scale, *self._arrays, order, self._loss, out))
 
 
 @dataclass(eq=False)

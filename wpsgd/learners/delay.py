@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from wpsgd.data.rows import FloatArray
 from wpsgd.errors import ConfigError
 from wpsgd.kernels.delay import ABANDONED, APPLIED, FIRST, PENDING, delayed_pass, stale_decay_pass
-from wpsgd.learners.sgd import SGDLearner
+from wpsgd.learners.sgd import NO_COMMON, SGDLearner
 
 NO_ROWS = np.empty(0, dtype=np.int64)
 
@@ -134,6 +134,9 @@ class StaleDecayLearner(SGDLearner):
         etas = step.etas(self.steps, len(order))
         settings = (step.alpha, self._loss, self._rate, self._kept)
         return int(stale_decay_pass(self._history, self._place, *self._arrays, order, etas, *settings))
+
+    def _decay(self, summed: FloatArray) -> float:
+        raise ConfigError(f"rank {self.order.rank}: stale_decay: {NO_COMMON}")
 
     def contribution(self) -> FloatArray:
         """This node's model in a buffer of its own, for a reduction to overwrite."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
 
@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 
 from wpsgd.data.rows import FloatArray, Rows
 from wpsgd.errors import ConfigError, Diverged
-from wpsgd.kernels.gradient import add_gradient
+from wpsgd.kernels.gradient import add_gradient, add_pairs, descend, descend_at
 from wpsgd.kernels.losses import LOSSES
-from wpsgd.kernels.sgd import contraction, sgd_pass
+from wpsgd.kernels.sgd import FOLD_BELOW, contraction, sgd_pass
 from wpsgd.kernels.sparse import AHEAD, CACHE
 from wpsgd.kernels.stepsize import StepSize
-from wpsgd.learners import changes
+from wpsgd.learners import changes, gradients
+from wpsgd.learners.gradients import GradientSum
 from wpsgd.learners.row_order import RowOrder
 
 # SGDClassifier scales the intercept's step on sparse rows by this much: the intercept sees every row,
@@ -25,6 +26,7 @@ INTERCEPT_RATE = 0.01
 ROWS_AHEAD = 8  # rows before its turn that a row itself is asked for
 BLOCK = 64  # rows that stay together in the order of an epoch, where a user does not say
 NOTHING = np.empty(0)
+NO_COMMON = "its nodes take no gradient step in common"
 
 
 class Learner(Protocol):
@@ -93,8 +95,7 @@ class SGDLearner:
     def __post_init__(self) -> None:
         self.weights = self.objective.start(self.coordinates, self.shard.values.dtype)
         self._spare = np.empty_like(self.weights)
-        self._gradient: FloatArray | None = None
-        self._gradient_rows = 0.0
+        self._gradients: list[GradientSum] = []  # of each thread, where one was asked for
         self._carry = np.array([1.0, self._intercept_of(self.weights)])
         self._arrays = kernel_arrays(self.shard)
         self._formula = self.objective.step.formula
@@ -142,6 +143,7 @@ class SGDLearner:
         self._add_gradient(nothing)
         self.order.warm_up()
         contraction(float(self.objective.step.etas(0, 1)[0]), self.objective.step.alpha)
+        gradients.warm_up(self.shard, self.weights[:0])
         changes.warm_up(self)
 
     def contribution(self) -> FloatArray:
@@ -162,7 +164,7 @@ class SGDLearner:
         self.steps = steps
         self._carry[:] = 1.0, self._intercept_of(self.weights)
 
-    # a gradient step in common, for mini-batch SGD; always at the weights of the last commit or descent
+    # a gradient step in common, for mini-batch SGD; all rows of a step are taken at the same weights
 
     def accumulate(self, rows: int) -> None:
         """Adds the loss gradients of the next `rows` rows at the current weights. Raises Diverged."""
@@ -170,33 +172,61 @@ class SGDLearner:
             count = self._add_gradient(order)
             if not np.isfinite(count):
                 self._diverged(self.steps + 1)
-            self._gradient_rows += count
+            self._gradient.vector[-1] += count
 
     def gradient(self) -> FloatArray:
         """The sum of the accumulated loss gradients, for a reduction: float64 (features + 2,).
 
         The last entry but one is the intercept's, the last is the number of rows.
         """
-        buffer = self._gradient_buffer()
-        buffer[-1] = self._gradient_rows
-        return buffer
+        for part in self._gradients[1:]:
+            self._gradient.add(part)
+        return self._gradient.vector
+
+    def pairs(self) -> tuple[NDArray[np.int32], FloatArray]:
+        """What is not 0 of `gradient()`, which is 0 afterwards: places in it and what stands there."""
+        self.gradient()
+        return self._gradient.pairs()
+
+    def put_back(self, places: NDArray[np.int32], values: FloatArray) -> None:
+        """Undoes `pairs`, for whoever wants the gradient after all."""
+        add_pairs(places, values, self._gradient.vector)
 
     def descend(self, summed: FloatArray) -> None:
         """w <- (1 - eta lambda) w - eta mean gradient, from the `gradient()` of all nodes added up."""
-        eta = float(self.objective.step.etas(self.steps, 1)[0])
-        features, rows = self.coordinates, float(summed[-1])
-        vector = self.weights[:features]
-        vector *= contraction(eta, self.objective.step.alpha)
-        if rows > 0.0:
-            # in place: a product of its own would be as large as the gradient
-            summed[:features] *= eta / rows
-            vector -= summed[:features]
-            if self.objective.intercept:
-                self.weights[features] -= self._rate * (eta / rows) * summed[features]
-        self._carry[:] = 1.0, self._intercept_of(self.weights)
+        descend(self.weights[: self.coordinates], summed, self._decay(summed))
+        self._gradient.taken.clear()
+
+    def descend_at(self, places: Sequence[NDArray[np.integer[Any]]], values: Sequence[FloatArray]) -> None:
+        """`descend` from the `pairs()` of all nodes, in rank order: the same bits from as many numbers."""
+        summed, columns = self._gradient.vector, np.concatenate(places)
+        add_pairs(columns, np.concatenate(values), summed)
+        descend_at(self.weights[: self.coordinates], columns, summed, self._decay(summed))
+        self._gradient.taken.clear()
+
+    def _decay(self, summed: FloatArray) -> float:
+        """All of a step but for the vector's part along the gradient, by this factor; 0 for no rows."""
+        eta, rows = float(self.objective.step.etas(self.steps, 1)[0]), float(summed[-1])
+        scale = self.scale * contraction(eta, self.objective.step.alpha)
+        if scale < FOLD_BELOW:
+            self.weights[: self.coordinates] *= scale
+            scale = 1.0
+        size = eta / rows if rows > 0.0 else 0.0
+        self._carry[:] = scale, self._carry[1] - self._rate * size * summed[-2]
         self.steps += 1
-        summed[:] = 0.0
-        self._gradient_rows = 0.0
+        return size / scale
+
+    @property
+    def _gradient(self) -> GradientSum:
+        """The first thread's sum, and after `gradient()` that of all."""
+        if not self._gradients:
+            self._gradients = [GradientSum(self.shard, self.coordinates) for _ in range(self._summing)]
+        return self._gradients[0]
+
+    @property
+    def _summing(self) -> int:
+        """Threads that add up gradients."""
+        return 1
 
     # what a checkpoint keeps
 
@@ -230,14 +260,10 @@ class SGDLearner:
         )
 
     def _add_gradient(self, order: NDArray[np.int64]) -> float:
-        vector, intercept = self.weights[: self.shard.features], self._intercept_of(self.weights)
-        gradient = self._gradient_buffer()[:-1]
-        return float(add_gradient(vector, intercept, *self._arrays, order, self._loss, gradient))
-
-    def _gradient_buffer(self) -> FloatArray:
-        if self._gradient is None:
-            self._gradient = np.zeros(self.coordinates + 2)
-        return self._gradient
+        out = self._gradient
+        out.taken.append(order)
+        at = (self.weights[: self.shard.features], self.scale, float(self._carry[1]))
+        return float(add_gradient(*at, *self._arrays, order, self._loss, out.vector[:-1]))
 
     def _intercept_of(self, weights: FloatArray) -> float:
         return float(weights[-1]) if self.objective.intercept else 0.0

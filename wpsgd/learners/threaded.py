@@ -8,7 +8,6 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from wpsgd.data.rows import FloatArray
 from wpsgd.kernels.gradient import add_gradient
 from wpsgd.kernels.hogwild import hogwild_pass, scales_ahead
 from wpsgd.learners.crew import Crew
@@ -30,7 +29,6 @@ class ThreadedLearner(SGDLearner):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._crew = Crew(self.threads)
-        self._helpers: list[NDArray[np.float64]] = []
 
     def warm_up(self) -> None:
         super().warm_up()
@@ -67,26 +65,22 @@ class ThreadedLearner(SGDLearner):
         """Where a thread adds up its squared gradients; empty where nobody asks for them."""
         return NOTHING
 
-    def gradient(self) -> FloatArray:
-        """The sum of all threads' accumulated loss gradients, as of `SGDLearner`."""
-        buffer = super().gradient()
-        for part in self._helpers:
-            buffer[:-1] += part
-            part[:] = 0.0
-        return buffer
+    @property
+    def _summing(self) -> int:
+        return self.threads
 
     def _add_gradient(self, order: NDArray[np.int64]) -> float:
         if len(order) == 0:
             return super()._add_gradient(order)
-        while len(self._helpers) < self.threads - 1:
-            self._helpers.append(np.zeros(self.shard.features + 1))
-        buffers = [self._gradient_buffer()[:-1], *self._helpers]
         # however a step's rows come, row number c of them is thread c mod p's
-        first = int(self._gradient_rows)
+        first = int(self._gradient.vector[-1])
         shares = [order[(j - first) % self.threads :: self.threads].copy() for j in range(self.threads)]
-        at = (self.weights[: self.shard.features], self._intercept_of(self.weights), *self._arrays)
-        work = zip(shares, buffers, strict=True)
-        return sum(self._crew.run([partial(add_gradient, *at, rows, self._loss, out) for rows, out in work]))
+        at = (self.weights[: self.shard.features], self.scale, float(self._carry[1]), *self._arrays)
+        work = []
+        for rows, out in zip(shares, self._gradients, strict=True):
+            out.taken.append(rows)
+            work.append(partial(add_gradient, *at, rows, self._loss, out.vector[:-1]))
+        return sum(self._crew.run(work))
 
     def _side_by_side(
         self, order: NDArray[np.int64], etas: NDArray[np.float64], scales: NDArray[np.float64]
