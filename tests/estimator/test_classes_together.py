@@ -172,15 +172,35 @@ def test_ranks_that_would_exchange_pairs_train_classes_one_by_one(
     name: str, key: str, many: int, period: int, features: int, wire: str
 ) -> None:
     entry = {"name": name, key: period, "wire": wire}
+    # 12 bytes a pair of 20,000 in a sum, against two models of 4 MB
+    alone = wire == "auto" and features == 500_000 and period == 1_000
+    assert sharing(entry, features, period, ranks=2) is not alone
+    # so many that going through their models, or their pairs, takes longer than a reduction
+    assert sharing(entry, features, period, ranks=many)
+
+
+@pytest.mark.parametrize(("features", "shared"), [(10_000, True), (500_000, False)])
+def test_small_models_share_passes_though_their_batches_would_be_fewer_bytes(
+    features: int, shared: bool
+) -> None:
+    entry = {"name": "minibatch", "batch": 10}
+    settings = settings_of({"data": {"source": "x"}, "strategy": [entry]}, "tests")
+    assert settings.strategies[0].reduction(8 * features, features, 100, 2) == (12 * 102, True)
+    assert sharing(entry, features, 10, ranks=2) is shared
+
+
+def sharing(entry: dict[str, Any], features: int, rows: int, ranks: int) -> bool:
+    """Whether ranks with so many rows of 10 entries each share passes."""
     strategy = settings_of({"data": {"source": "x"}, "strategy": [entry]}, "tests").strategies[0]
-    rows = SimpleNamespace(features=features, values=np.empty(0))
-    runtime = SimpleNamespace(name="mpi", ranks=2)
-    trainer: Any = SimpleNamespace(strategy=strategy, rows=rows, runtime=runtime, numbers=[range(period)] * 2)
-    whole: Any = SimpleNamespace(rows=(period, period), nonzeros=20 * period)  # 10 a row
-    # 12 bytes a pair of 20,000 in a round, against two models of 4 MB
-    assert classes.shares_passes(trainer, whole) == (wire == "dense" or features == 10_000 or period > 1_000)
-    runtime.ranks = many  # that going through their models, or their pairs, takes longer than a reduction
-    assert classes.shares_passes(trainer, whole)
+    shape, runtime = (
+        SimpleNamespace(features=features, values=np.empty(0)),
+        SimpleNamespace(name="mpi", ranks=ranks),
+    )
+    trainer: Any = SimpleNamespace(
+        strategy=strategy, rows=shape, runtime=runtime, numbers=[range(rows)] * ranks
+    )
+    whole: Any = SimpleNamespace(rows=(rows,) * ranks, nonzeros=10 * rows * ranks)
+    return classes.shares_passes(trainer, whole)
 
 
 def test_a_class_that_diverges_says_so() -> None:

@@ -24,6 +24,7 @@ from wpsgd.learners.classes import ClassesLearner, make_classes_learner
 from wpsgd.learners.sgd import Objective
 from wpsgd.requests import State, Value
 from wpsgd.runtimes.job import Job
+from wpsgd.strategies.wire import SMALL
 from wpsgd.trace import Event
 
 BY_CLASS = ("weights", "velocity", "squares")  # of a state: what there is one of for each class
@@ -232,12 +233,13 @@ def shares_passes(trainer: Trainer, whole: Whole) -> bool:
     strategy, ranks = trainer.strategy, trainer.runtime.ranks
     if not strategy.goes_classwise or trainer.runtime.name == "simulated":
         return False
-    if not several(trainer.runtime):
-        return True
     features = trainer.rows.features
+    model = features * trainer.rows.values.itemsize
+    if not several(trainer.runtime) or model < SMALL:  # of those, class by class would cost latencies
+        return True
     rows = strategy.rows_of_sum([len(numbers) for numbers in trainer.numbers])
     entries = ceil(rows * whole.nonzeros / max(1, sum(whole.rows)))
-    _, pairs = strategy.reduction(features * trainer.rows.values.itemsize, features, entries, ranks)
+    _, pairs = strategy.reduction(model, features, entries, ranks)
     return not pairs
 
 
