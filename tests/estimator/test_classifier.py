@@ -99,6 +99,15 @@ def test_passes_of_partial_fit_are_a_fit_of_one_worker_bit_for_bit(schedule: str
     assert same_model(shorter, whole)
 
 
+@pytest.mark.parametrize("period", ["pass", 400])
+@pytest.mark.parametrize("name", ["cocoa", "admm"])
+def test_sgd_goes_on_from_dual_ascent_as_from_sgd(name: str, period: int | str) -> None:
+    X, y = text_like(301)
+    keys: dict[str, Any] = {"alpha": 1e-2, "n_workers": 2, "max_iter": 7, "period": period}
+    ascended, descended = (trained(strategy=one, **keys).fit(X, y) for one in (name, "simuparallel"))
+    assert ascended._learners == descended._learners
+
+
 @pytest.mark.parametrize("keys", [{}, {"solver": "sgd", "max_iter": 5, "tol": None, "n_workers": 2}])
 def test_fits_repeat_to_the_bit_whatever_n_jobs_is(keys: dict[str, Any]) -> None:
     X, y = load_digits(return_X_y=True)

@@ -115,7 +115,8 @@ class Trainer:
         if finished and self.limits.tol is not None and not watch.settled:
             unmet = "max_iter"
         epochs = self.epochs(state.round)
-        return Solved(np.array(outcome.model), epochs, outcome.events, unmet, next_epoch(state.own))
+        own = {**state.own, **self.ascended(state.round)}
+        return Solved(np.array(outcome.model), epochs, outcome.events, unmet, next_epoch(own))
 
     def stopper(self, tell: Any = None) -> Stopper:
         """What ends the run of one problem."""
@@ -127,6 +128,17 @@ class Trainer:
         """Passes over the largest shard in so many rounds."""
         sizes = [len(numbers) for numbers in self.numbers]
         return rounds * self.strategy.rows_of_round(sizes) / max(1, *sizes)
+
+    def ascended(self, rounds: int) -> dict[str, int]:
+        """Where SGD goes on from after so many rounds of dual ascent, as if each had gone through its period.
+
+        The visits are fewer where a round is over the rows that move: by them steps would be too large.
+        """
+        if not self.strategy.ascends_shards:
+            return {}
+        sizes = [len(numbers) for numbers in self.numbers]
+        steps = rounds * self.strategy.rows_of_round(sizes)
+        return {"steps": steps, "epoch": (steps - 1) // max(1, *sizes)}
 
     def program(self) -> Any:
         """What every node runs."""
