@@ -75,7 +75,7 @@ def alone(rows: Rows) -> Solver:
 
 
 def together(rows: Rows) -> Solver:
-    """CoCoA+ on both halves, a local pass a round."""
+    """CoCoA+ on both halves, a pass a round over the rows that move."""
     mine = rows[RANK * len(rows) // RANKS : (RANK + 1) * len(rows) // RANKS]
 
     def solve(alpha: float, distance: float) -> NDArray[Any] | None:

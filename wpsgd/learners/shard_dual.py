@@ -42,10 +42,11 @@ class Direction(NamedTuple):
 
 @dataclass(eq=False)
 class ShardDual:
-    """Dual coordinate ascent on a shard's rows, in the random order that SGD has; steps counts visits.
+    """Dual coordinate ascent on a shard's rows, in the random order that SGD has; steps counts turns.
 
     Each of t threads ascends on a t-th of the rows as a node would that holds no others: node k's thread j is
-    node t k + j of nodes with one thread. Row number c of a run is thread c mod t's, however the run is cut.
+    node t k + j of nodes with one thread. Turn c of a run is thread c mod t's, however the run is cut: a
+    visit of a row, or none where that thread has no row left while another has.
     After `look_around`, passes are over the rows that a step would move at the weights last judged.
 
     weights: the model that all nodes hold, float of shape (features,)
@@ -108,7 +109,7 @@ class ShardDual:
 
     @property
     def left(self) -> int:
-        """Rows that this round has still to visit, the threads taking turns."""
+        """Turns until no thread has a row left in this round."""
         threads = len(self._parts)
         turns = [(number - self._taken) % threads for number in range(threads)]
         ends = (1 + turn + (part.left - 1) * threads for turn, part in zip(turns, self._parts, strict=True))
@@ -124,7 +125,7 @@ class ShardDual:
             part.allow(passes)
 
     def advance(self, rows: int) -> None:
-        """Takes a step on the dual variables of the next `rows` rows. Raises ConfigError, Diverged."""
+        """Takes the next `rows` turns, a step on a row's dual variable each. Raises ConfigError, Diverged."""
         shares = [
             min(part.left, self._due(self._taken + rows, j) - self._due(self._taken, j))
             for j, part in enumerate(self._parts)

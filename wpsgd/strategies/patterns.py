@@ -74,7 +74,7 @@ async def advance(node: Node, rows: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class ByRows:
-    """Every node applies exactly `period` rows; the round lasts as long as the slowest node."""
+    """Every node applies `period` rows, or what is left to it; a round lasts as long as the slowest node."""
 
     period: int
 
@@ -85,7 +85,7 @@ class ByRows:
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """Node i applies exactly `counts[round][i]` rows; for replays, resumed runs and tests."""
+    """Node i applies `counts[round][i]` rows, or what is left to it; for replays, resumed runs and tests."""
 
     counts: tuple[tuple[int, ...], ...]
 
