@@ -221,6 +221,12 @@ def test_tuning_takes_the_quickest_of_the_first_settings_that_do(clock: list[flo
     assert 64 not in tolerance.asked
 
 
+def test_tuning_tries_nothing_beyond_a_fit_that_took_too_long(clock: list[float]) -> None:
+    tolerance = Competitor(3, lambda k: 1.5 * tuning.PATIENCE if k == 8 else float(k), clock)
+    assert tolerance.tried("tol", bisect=False).soonest(0.0) == 4
+    assert max(tolerance.asked) == 8
+
+
 def test_tuning_takes_the_quicker_of_two_knobs(clock: list[float]) -> None:
     slow = Competitor(4, lambda k: 3.0, clock).tried("slow", bisect=True)
     quick = Competitor(60, lambda k: k / 100.0, clock).tried("quick", bisect=False)

@@ -42,8 +42,13 @@ class Tried:
         if first is None or self.knob.bisect:
             return first
         start = self.knob.ladder.index(first)
-        rungs = [k for k in self.knob.ladder[start : start + 1 + FURTHER] if self.objective(k) <= target]
-        return min(rungs, key=self.seconds)
+        reached = []
+        for setting in self.knob.ladder[start : start + 1 + FURTHER]:
+            if self.objective(setting) <= target:
+                reached.append(setting)
+            if self.seconds(setting) > PATIENCE:
+                break
+        return min(reached, key=self.seconds)
 
     def smallest(self, target: float) -> int | None:
         """The smallest setting whose objective is at most `target`, None where patience ends before."""
