@@ -579,6 +579,15 @@ def test_cocoa_and_admm_are_what_their_entries_say(write: Write) -> None:
     cocoa, settings = entry(write, 'name = "cocoa"\nrounds = 3\n' + keys)
     looks = Looks(20, 3)
     assert cocoa.program([4, 5], settings, 2) == Cocoa(3, Race(7), looks, "average", 2.0, 1.2, passes=4)
+    for ending, length, passes in (
+        ("race", "period", 3),
+        ("rows", "period", 3),
+        ("time", "seconds_per_round", 0),
+    ):
+        found, settings = entry(write, f'name = "cocoa"\nending = "{ending}"\n{length} = 12\n')
+        program = found.program([4, 5], settings, 2)
+        assert isinstance(program, Cocoa)
+        assert program.passes == passes
     adding = entry(write, 'name = "cocoa"\nvariant = "add"\nsigma_prime = 2\n')[0]
     message = refusal(lambda: adding.program([1] * 3, settings, 3))
     assert message == (

@@ -89,8 +89,8 @@ class DualSolver:
         self._order: RowNumbers | None = None
         self._sums = np.zeros(2)  # of losses and of parts of the gap, in this pass
         self._passes, self._part_passes, self._misses, self._cursor = 0, 0, 0, 0
-        self._margin = MARGIN
-        self._gap, self._goal = np.inf, 0.0  # when all rows were last seen; to look at all rows again
+        # when all rows were last seen; to look at all rows again; as a share of what is allowed
+        self._gap, self._goal, self._margin = np.inf, 0.0, MARGIN
 
     @property
     def left(self) -> int:
@@ -216,8 +216,7 @@ class DualSolver:
             return
         self._passes += self._phase == "all"
         objective = self._certified(gap) if self._phase == "look" else self._dual_objective() + gap
-        if self._phase == "look":
-            self._margin *= AFTER_A_MISS
+        self._margin *= AFTER_A_MISS if self._phase == "look" else 1.0
         self._gap, self._goal = gap, self._margin * self._allowed(objective)
         self._misses = self._misses + 1 if self._phase == "look" else 0
         # one look in vain still gives the best working set there is; after two, other rows hold the gap

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import ceil
 from typing import Any
 
 from pydantic import Field, model_validator
@@ -29,7 +30,7 @@ class CocoaKeys(EndingSettings):
     )
 
     tol: float | None = Field(default=None, gt=0.0, lt=1.0, description="a number above 0 and below 1")
-    passes: int = Field(default=1, ge=0, le=1000, description="an integer from 0 to 1000")
+    passes: int | None = Field(default=None, ge=0, le=1000, description="an integer from 0 to 1000")
 
     def tolerance(self, model: ModelSettings) -> float | None:
         """The relative duality gap that ends a run, None for none."""
@@ -50,9 +51,18 @@ class CocoaKeys(EndingSettings):
                 f' "{self.variant}"{holders}; less is for variant = "add_line_search"'
             )
 
-    def strategy(self, rounds: int, period: int, looks: Looks, tol: float) -> Cocoa:
-        """What every node runs."""
-        keys = (self.variant, self.sigma_prime, self.relaxation, tol, self.passes)
+    def passes_of(self, period: int, shard: int) -> int:
+        """Passes over moving rows in a round: by default those of a period over the largest shard, rounded up.
+
+        A time box has any number of them.
+        """
+        if self.passes is not None:
+            return self.passes
+        return ceil(period / max(1, shard)) if LENGTH_OF[self.ending] == "period" else 0
+
+    def strategy(self, rounds: int, period: int, looks: Looks, tol: float, shard: int) -> Cocoa:
+        """What every node runs. shard: rows of the largest"""
+        keys = (self.variant, self.sigma_prime, self.relaxation, tol, self.passes_of(period, shard))
         return Cocoa(rounds, self.ending_of(period), looks, *keys)
 
 

@@ -184,7 +184,8 @@ class CocoaSettings(CocoaKeys, ThreadKeys, StrategySettings):
         except ConfigError as problem:
             raise ConfigError(f"[[strategy]] {self.label}: {problem}") from None
         tol = self.tolerance(settings.model) or 0.0
-        return self.strategy(self.rounds, self.rows_of_round(shards), self.looks(settings), tol)
+        largest = max(shards, default=0)
+        return self.strategy(self.rounds, self.rows_of_round(shards), self.looks(settings), tol, largest)
 
 
 class AdmmSettings(AdmmKeys, ThreadKeys, StrategySettings):

@@ -14,8 +14,29 @@ from wpsgd.errors import ConfigError
 from wpsgd.learners.sgd import Objective
 
 
+class NoGradientSteps:
+    """What mini-batch SGD asks of a learner, refused by those that hold dual variables."""
+
+    reason = "the dual solver takes no gradient steps: minibatch needs the solver 'sgd'"
+
+    def accumulate(self, rows: int) -> None:
+        """Raises ConfigError: there are no gradient steps in the dual."""
+        self._refuse()
+
+    def gradient(self) -> FloatArray:
+        """Raises ConfigError."""
+        self._refuse()
+
+    def descend(self, summed: FloatArray) -> None:
+        """Raises ConfigError."""
+        self._refuse()
+
+    def _refuse(self) -> NoReturn:
+        raise ConfigError(self.reason)
+
+
 @dataclass(eq=False)
-class DualLearner:
+class DualLearner(NoGradientSteps):
     """Visits rows of the shard as a `DualSolver` orders them; steps counts visits.
 
     tol: relative duality gap at which it stands still, whatever it is to advance; 0 never
@@ -82,21 +103,6 @@ class DualLearner:
                 " no dual variables belong to it"
             )
         self.steps = steps
-
-    def accumulate(self, rows: int) -> None:
-        """Raises ConfigError: there are no gradient steps in the dual."""
-        self._refuse()
-
-    def gradient(self) -> FloatArray:
-        """Raises ConfigError."""
-        self._refuse()
-
-    def descend(self, summed: FloatArray) -> None:
-        """Raises ConfigError."""
-        self._refuse()
-
-    def _refuse(self) -> NoReturn:
-        raise ConfigError("the dual solver takes no gradient steps: minibatch needs the solver 'sgd'")
 
     # what a checkpoint keeps
 

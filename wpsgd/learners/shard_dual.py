@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,7 @@ from wpsgd.errors import ConfigError, Diverged
 from wpsgd.kernels.dual import add_moves, approach, ascend, inner, losses_between
 from wpsgd.kernels.gradient import margins
 from wpsgd.learners.crew import Crew
-from wpsgd.learners.dual import check_objective
+from wpsgd.learners.dual import NoGradientSteps, check_objective
 from wpsgd.learners.moving_rows import ENDLESS, MovingRows
 from wpsgd.learners.sgd import Objective, kernel_arrays
 
@@ -41,7 +41,7 @@ class Direction(NamedTuple):
 
 
 @dataclass(eq=False)
-class ShardDual:
+class ShardDual(NoGradientSteps):
     """Dual coordinate ascent on a shard's rows, in the random order that SGD has; steps counts turns.
 
     Each of t threads ascends on a t-th of the rows as a node would that holds no others: node k's thread j is
@@ -56,6 +56,8 @@ class ShardDual:
     unit: a step of alpha_i by 1 moves `local` by unit s_i y_i x_i; relaxation: of steps, in (0, 2)
     Raises ConfigError for an objective that has no dual here, DataError for unfit sample weights.
     """
+
+    reason = "dual variables take no gradient steps: this learner is for cocoa or admm"
 
     shard: Rows
     objective: Objective
@@ -256,21 +258,6 @@ class ShardDual:
         """Holds `model` at the age of `steps` steps."""
         self.weights[:] = model
         self.steps = steps
-
-    def accumulate(self, rows: int) -> None:
-        """Raises ConfigError: there are no gradient steps in the dual."""
-        self._refuse()
-
-    def gradient(self) -> FloatArray:
-        """Raises ConfigError."""
-        self._refuse()
-
-    def descend(self, summed: FloatArray) -> None:
-        """Raises ConfigError."""
-        self._refuse()
-
-    def _refuse(self) -> NoReturn:
-        raise ConfigError("dual variables take no gradient steps: this learner is for cocoa or admm")
 
     def state(self) -> dict[str, Any]:
         """All but vectors of weights, taken between rounds."""
