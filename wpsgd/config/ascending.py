@@ -52,7 +52,7 @@ class CocoaKeys(EndingSettings):
             )
 
     def passes_of(self, period: int, shard: int) -> int:
-        """Passes over moving rows in a round: by default those of a period over the largest shard, rounded up.
+        """Passes over moving rows in a round: by default of a period over the largest shard, rounded up.
 
         A time box has any number of them.
         """
