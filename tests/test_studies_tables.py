@@ -163,3 +163,20 @@ def test_tables_begin_with_the_rule_that_loses_least() -> None:
     assert lines[2].split() == ["uniform", "25.0", "0.0", "12.5"]
     assert lines[3].split() == ["wp", "0.0", "50.0", "25.0"]
     assert len(lines) == 2 + len(COMPARED)
+
+
+def test_tables_of_several_seeds_end_with_half_the_spread_between_them() -> None:
+    losses_of = {
+        0: {"uniform": [0.10, 0.30], "wp": [0.00, 0.90]},
+        7: {"uniform": [0.50, 0.70], "wp": [0.20, 0.60]},
+    }
+    chosen = [
+        {"seed": seed, "x": x, "rule": rule, "loss": rules.get(rule, (9.0, 9.0))[x]}
+        for seed, rules in losses_of.items()
+        for rule in COMPARED
+        for x in (0, 1)
+    ]
+    lines = [line.split() for line in table("title", chosen, lambda record: str(record["x"])).splitlines()]
+    assert lines[1] == ["0", "1", "all", "+-"]
+    assert lines[2:4] == [["uniform", "30.0", "50.0", "40.0", "20.0"], ["wp", "10.0", "75.0", "42.5", "2.5"]]
+    assert lines[4][-4:] == ["900.0", "900.0", "900.0", "0.0"]

@@ -34,7 +34,10 @@ def tables(records: list[Record]) -> str:
     if not records:
         raise DataError("no records of cases to make tables of: train some first, without --tables")
     seeds, data = (sorted({record[name] for record in records}) for name in ("seed", "data"))
-    parts = [f"Data: {', '.join(data)}; seeds: {seeds}. Losses are per cent above the best rule of a case.\n"]
+    parts = [
+        f"Data: {', '.join(data)}; seeds: {seeds}. Losses are per cent above the best rule of a case,\n"
+        "+- half the spread of `all` between seeds.\n"
+    ]
     for rounds in ROUNDS:
         for score, called in zip(SCORES, ("F", "F after a line search", "held-out F"), strict=True):
             chosen = [record for record in losses(records, score) if record["rounds"] == rounds]
@@ -61,14 +64,22 @@ def tables(records: list[Record]) -> str:
 def table(
     title: str, records: list[Record], column: Callable[[Record], str], summary: Callable[[Any], float] = mean
 ) -> str:
-    """A line a rule, the best first, with a summary of the losses in each column and over all."""
+    """A line a rule, the best first, with a summary of the losses in each column and over all.
+
+    Of several seeds half the spread between theirs, the largest less the smallest, is behind that over all.
+    """
     cells = defaultdict(list)
     for record in records:
-        for place in (column(record), "all"):
-            cells[record["rule"], place].append(record["loss"])
-    columns = [*dict.fromkeys(map(column, records)), "all"]
-    lines = {rule: [100.0 * summary(cells[rule, place]) for place in columns] for rule in COMPARED}
+        for place in (column(record), "all", record["seed"]):
+            cells[record["rule"], place].append(100.0 * record["loss"])
+    columns, seeds = [*dict.fromkeys(map(column, records)), "all"], {record["seed"] for record in records}
+    lines = {rule: [summary(cells[rule, place]) for place in columns] for rule in COMPARED}
     ranked = sorted(lines.items(), key=lambda line: line[1][-1])
+    if len(seeds) > 1:
+        columns.append("+-")
+        for rule, line in ranked:
+            by_seed = [summary(cells[rule, seed]) for seed in seeds]
+            line.append((max(by_seed) - min(by_seed)) / 2.0)
     return _formatted(title, columns, ranked, ".1f")
 
 
