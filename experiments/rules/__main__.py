@@ -1,6 +1,6 @@
 """The command `python -m experiments.rules`: all cases, kept in a file as they come, and tables of them.
 
-python -m experiments.rules --folder ../shared/data --jobs 2      15 minutes of one core a seed
+python -m experiments.rules --folder ../shared/data --jobs 2      10 minutes of one core a seed
 python -m experiments.rules --tables                              of the cases that are there
 """
 
