@@ -90,7 +90,7 @@ def strategy_keys(estimator: Any, solver: Solver) -> dict[str, Any]:
     """The strategy as a [[strategy]] entry has it, without `rounds`; the dual of several ranks is cocoa's.
 
     Threads of one machine are equally fast and do equal numbers of rows, so that a fit repeats to the bit;
-    elsewhere a round ends when the fastest is through.
+    elsewhere a round ends when the fastest is through, of cocoa mostly when all are through what can move.
     """
     wish = "cocoa" if solver == "dual" else estimator.strategy
     if isinstance(wish, Mapping):
