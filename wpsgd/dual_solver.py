@@ -233,16 +233,14 @@ class DualSolver:
             self._phase = "look" if gap <= self._goal and self.tol > 0.0 else "all"
 
     def _certified(self, gap: float) -> float:
-        objective = float(self._sums[0]) / self._total + 0.5 * self.alpha * self._square()
+        objective = float(self._sums[0]) / self._total + 0.5 * self.alpha * inner(self.weights, self.weights)
         self.history.append(Certificate(self.visits / len(self.rows), objective, gap))
         return objective
 
     def _dual_objective(self) -> float:
         parts = self.dual - 0.25 * self.dual**2 if self._squared else self.dual
-        return float(np.average(parts, weights=self.rows.weights)) - 0.5 * self.alpha * self._square()
-
-    def _square(self) -> float:
-        return float(inner(self.weights, self.weights))
+        half_square = 0.5 * self.alpha * inner(self.weights, self.weights)
+        return float(np.average(parts, weights=self.rows.weights) - half_square)
 
     # kernels
 

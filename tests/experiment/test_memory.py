@@ -145,7 +145,7 @@ def test_late_decay_takes_a_vector_for_each_step_of_delay(name: str) -> None:
         settings_of({"data": {"source": "x"}, "model": model, "strategy": [entry | more]}, "tests")
         for more in ({}, {"stale_decay": True})
     )
-    grown = late.strategies[0].extra_bytes(1000) - fresh.strategies[0].extra_bytes(1000)
+    grown = late.strategies[0].extra_bytes(1000, 8) - fresh.strategies[0].extra_bytes(1000, 8)
     assert grown == 21 * 8 * 1000
 
 

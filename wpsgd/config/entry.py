@@ -109,8 +109,11 @@ class StrategySettings(NodeKeys):
         """What the entry has that is not for so many ranks, else an empty string."""
         return ""
 
-    def extra_bytes(self, features: int) -> int:
-        """Memory that it takes on each rank beside the model and the copy of it that is exchanged."""
+    def extra_bytes(self, features: int, itemsize: int) -> int:
+        """Memory that it takes on each rank beside the model and the copy of it that is exchanged.
+
+        itemsize: bytes of a weight
+        """
         return 8 * features * self.inside.extra_vectors
 
     def reduction(self, vector: int, features: int, entries: int, ranks: int) -> tuple[int, bool]:

@@ -66,7 +66,7 @@ class MiniBatchSettings(ThreadKeys, StrategySettings):
         shares = [speed if rows else 0.0 for rows, speed in zip(shards, speeds, strict=True)]
         return tuple(len(part) for part in proportional(self.global_batch, shares, seed=0))
 
-    def extra_bytes(self, features: int) -> int:
+    def extra_bytes(self, features: int, itemsize: int) -> int:
         return 8 * (features + 2) * self.threads  # the summed gradient, and what helpers add to it
 
     @property

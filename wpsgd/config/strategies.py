@@ -108,9 +108,10 @@ class AveragingSettings(EndingSettings, CombiningSettings, ThreadKeys, StrategyS
         by_counts = "moments" not in self.combination_rule.needs
         return super().goes_classwise and by_counts and self.wire != "sparse"
 
-    def extra_bytes(self, features: int) -> int:
+    def extra_bytes(self, features: int, itemsize: int) -> int:
         helpers = self.threads - 1 if "squares" in self.combination_rule.needs else 0
-        return self.combining_bytes(features) + super().extra_bytes(features) + 8 * features * helpers
+        inside = super().extra_bytes(features, itemsize)
+        return self.combining_bytes(features) + inside + 8 * features * helpers
 
     def dual_misfit(self, nodes: int | None) -> str:
         if self.wire == "sparse":
@@ -167,9 +168,9 @@ class CocoaSettings(CocoaKeys, ThreadKeys, StrategySettings):
     def ascends_shards(self) -> bool:
         return True
 
-    def extra_bytes(self, features: int) -> int:
+    def extra_bytes(self, features: int, itemsize: int) -> int:
         # w(alpha), its change where rows are in float32, and what the other threads step on
-        return 8 * features * (2 + self.threads - 1)
+        return 8 * features * (1 + (itemsize < 8) + self.threads - 1)
 
     def reduction(self, vector: int, features: int, entries: int, ranks: int) -> tuple[int, bool]:
         coarse = self.tol is not None and self.tol >= COARSE
@@ -197,7 +198,7 @@ class AdmmSettings(AdmmKeys, ThreadKeys, StrategySettings):
     def ascends_shards(self) -> bool:
         return True
 
-    def extra_bytes(self, features: int) -> int:
+    def extra_bytes(self, features: int, itemsize: int) -> int:
         # z, what the residuals are of; and of each thread u, its share of the mean, its centre, their parts
         return 8 * features * (8 + 7 * (self.threads - 1))
 

@@ -248,7 +248,8 @@ def bytes_of_class(trainer: Trainer) -> int:
     nodes = 1 if several(trainer.runtime) else trainer.runtime.ranks
     features, itemsize = trainer.rows.features, trainer.rows.values.itemsize
     squares = 8 * features * (trainer.settings.model.learning_rate == "adagrad")
-    return nodes * (VECTORS * itemsize * features + squares + trainer.strategy.extra_bytes(features))
+    extra = trainer.strategy.extra_bytes(features, itemsize)
+    return nodes * (VECTORS * itemsize * features + squares + extra)
 
 
 def fitting_in(bytes_each: int) -> int:

@@ -87,7 +87,7 @@ def strategy_bytes(
         # margins of all models and of what all rules make of them; x0 and copies of three models
         scored += 8 * (ranks + 2 + COMBINATIONS) * -(-extent.rows // ranks) + 4 * vector
         scored += together * ASKED * 8 * (extent.features + 1)
-    extra = strategy.extra_bytes(extent.features) + _learner_bytes(settings, extent)
+    extra = strategy.extra_bytes(extent.features, size) + _learner_bytes(settings, extent)
     ascent = SHARD_DUAL if strategy.ascends_shards else 0
     entries = ceil(extent.nonzeros / max(1, extent.rows) * strategy.rows_of_sum(shards))
     extra += strategy.wire_bytes(vector, extent.features, entries, ranks)
