@@ -14,6 +14,7 @@ from wpsgd.experiment.places import launched, launched_rank
 
 GRACE = 5.0  # seconds in which the rank that failed ends the others
 HEAD_START = 0.25  # seconds that a failing rank waits for each rank before it to report first
+READ = 0.2  # seconds for the launcher to read what was said: it may drop that where it ends all ranks
 INTERRUPTED = 130  # what typer answers after a Ctrl-C
 
 
@@ -85,6 +86,7 @@ def _leave(code: int, *, alone: bool) -> NoReturn:
     if alone and launched():
         from wpsgd.runtimes.mpi import abort
 
+        time.sleep(READ)
         abort(code)
     sys.exit(code)
 
