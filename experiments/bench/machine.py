@@ -8,6 +8,8 @@ import platform
 import subprocess
 from pathlib import Path
 
+from wpsgd.processors import processors
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 PACKAGES = ("wpsgd", "numpy", "scipy", "numba", "scikit-learn", "snapml", "vowpalwabbit", "mpi4py", "mpich")
 
@@ -16,7 +18,7 @@ def machine() -> dict[str, str]:
     """Processor, cores, memory, system, and how busy it is."""
     return {
         "processor": _field("/proc/cpuinfo", "model name") or platform.processor() or "unknown",
-        "cores": str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()),
+        "cores": str(processors()),
         "memory": _field("/proc/meminfo", "MemTotal") or "unknown",
         "system": f"{platform.system()} {platform.machine()}",
         "load": load(),

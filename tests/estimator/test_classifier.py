@@ -29,6 +29,7 @@ from wpsgd.estimator.solved import Solved
 from wpsgd.kernels.stepsize import StepSize
 from wpsgd.learners.node import make_learner
 from wpsgd.learners.sgd import Objective
+from wpsgd.processors import processors
 from wpsgd.runtimes.costs import Cluster, RowCost
 from wpsgd.runtimes.simulated import Simulated
 
@@ -243,5 +244,5 @@ def test_classes_are_trained_side_by_side_as_far_as_the_working_memory_holds_the
 
 def test_workers_are_no_more_than_rows_suffice_for() -> None:
     assert choices.worker_count(WPSGDClassifier(), 9_999) == 1
-    assert choices.worker_count(WPSGDClassifier(), 10**9) == choices.processors()
+    assert choices.worker_count(WPSGDClassifier(), 10**9) == processors()
     assert choices.worker_count(WPSGDClassifier(n_workers=3), 10) == 3

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import pytest
 from command_line import call, done, spawn
+
+from wpsgd.processors import processors
 
 TOPICS = ["MPI library", "launcher", "ranks", "processors", "kernel cache", "memory"]
 
@@ -20,7 +21,7 @@ def test_a_sound_place_has_a_line_for_each_topic() -> None:
     assert {line.split()[0] for line in answer.out.splitlines()} == {"ok"}
     findings = json.loads(done("doctor", "--json").out)["findings"]
     assert [finding["what"].partition(":")[0] for finding in findings] == TOPICS
-    assert f"processors: {len(os.sched_getaffinity(0))}" in findings[3]["what"]
+    assert f"processors: {processors()}" in findings[3]["what"]
 
 
 def test_a_kernel_cache_that_cannot_be_written_is_a_warning_with_its_fix(

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from command_line import Answer, call, done, settings, spawn, write_rows
 
+from wpsgd import control_groups
 from wpsgd.config import DataSettings, ModelSettings, Settings, load
 from wpsgd.config.reading import settings_of
 from wpsgd.data.load import load as load_data
@@ -225,8 +226,8 @@ def test_memory_that_is_taken_is_seen() -> None:
 def test_the_limit_is_the_least_of_the_groups_above(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str, file: str
 ) -> None:
-    monkeypatch.setattr(resident, "PROC", tmp_path)
-    monkeypatch.setattr(resident, "CGROUPS", tmp_path)
+    monkeypatch.setattr(control_groups, "OWN", tmp_path / "cgroup")
+    monkeypatch.setattr(control_groups, "ROOT", tmp_path)
     (tmp_path / "cgroup").write_text(f"9:name=systemd:/\n{line}\n")
     assert resident.limit_bytes() == resident.physical_bytes()
     path = tmp_path / file

@@ -19,9 +19,10 @@ from wpsgd.data.arrange import Draft, Plan, planned, write_arrays
 from wpsgd.data.partial import appearing
 from wpsgd.data.store import META, Array, Meta, Source, Store, open_store
 from wpsgd.data.svmlight import ZeroBased, check_zero_based
-from wpsgd.data.svmlight_blocks import Terms, processors, read_blocks
+from wpsgd.data.svmlight_blocks import Terms, read_blocks
 from wpsgd.errors import ConfigError, DataError
 from wpsgd.kernels.layout import scale_to_unit
+from wpsgd.processors import free_processors
 
 PACKAGES = ("wpsgd", "numpy", "numba")
 
@@ -70,9 +71,9 @@ def convert(
         raise ConfigError(f"jobs = {jobs}: an integer of at least 1 is needed")
     with ThreadPoolExecutor(1) as aside, appearing(target, force=force, wait=wait) as part:
         described = aside.submit(_described, path)
-        draft = _parsed(path, part, wishes, jobs or processors())
+        draft = _parsed(path, part, wishes, jobs or free_processors())
         plan = planned(draft, path, wishes.zero_based, wishes.seed)
-        write_arrays(part, draft, plan, jobs or processors())
+        write_arrays(part, draft, plan, jobs or free_processors())
         meta = meta_of(draft, plan, wishes, described.result())
         # last, because it is what makes the folder a store
         (part / META).write_text(meta.model_dump_json(indent=1) + "\n", encoding="utf-8")

@@ -18,9 +18,10 @@ from wpsgd.data.arrange import Draft, planned, write_arrays
 from wpsgd.data.convert import Wishes, meta_of
 from wpsgd.data.partial import appearing
 from wpsgd.data.store import META, Source, Store, open_store
-from wpsgd.data.svmlight_blocks import Block, processors
+from wpsgd.data.svmlight_blocks import Block
 from wpsgd.data.synthetic import Stream
 from wpsgd.kernels.layout import scale_to_unit
+from wpsgd.processors import free_processors
 
 
 def generate(
@@ -40,7 +41,7 @@ def generate(
     with appearing(target, force=force) as part:
         draft = _drafted(stream, part)
         plan = planned(draft, target, wishes.zero_based, wishes.seed)
-        write_arrays(part, draft, plan, jobs or processors())
+        write_arrays(part, draft, plan, jobs or free_processors())
         meta = meta_of(draft, plan, wishes, _source(stream, name))
         # last, because it is what makes the folder a store
         (part / META).write_text(meta.model_dump_json(indent=1) + "\n", encoding="utf-8")

@@ -6,7 +6,6 @@ so threads are as parallel as processes, and compressed text, which has no byte 
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -58,11 +57,6 @@ class Block:
     labels: NDArray[np.float64]
     lines: int
     bad_lines: int = 0
-
-
-def processors() -> int:
-    """How many this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def read_blocks(path: Path, terms: Terms, jobs: int = 1, span: Span | None = None) -> Iterator[Block]:

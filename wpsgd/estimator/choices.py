@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -11,6 +10,7 @@ from wpsgd.config.settings import Settings
 from wpsgd.dual_solver import DUAL_LOSSES
 from wpsgd.errors import ConfigError
 from wpsgd.estimator.joining import Whole, several
+from wpsgd.processors import free_processors
 from wpsgd.runtimes.job import Runtime
 from wpsgd.runtimes.local import Local
 
@@ -60,17 +60,12 @@ def fits_one_rank(whole: Whole) -> bool:
 
 
 def worker_count(estimator: Any, rows: int) -> int:
-    """How many threads train: as many as asked for, else one for each processor that rows suffice for."""
+    """How many threads train: what is asked for, else one for each free processor that rows suffice for."""
     if estimator.runtime is not None:
         return int(estimator.runtime.ranks)
     if estimator.n_workers is not None:
         return int(estimator.n_workers)
-    return max(1, min(processors(), rows // ROWS_A_WORKER))
-
-
-def processors() -> int:
-    """Processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(free_processors(), rows // ROWS_A_WORKER))
 
 
 def runtime_for(estimator: Any, strategy: Mapping[str, Any], workers: int) -> Runtime:

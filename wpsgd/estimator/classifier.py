@@ -49,7 +49,9 @@ class WPSGDClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # s
         Of MPI ranks the first takes in all rows and solves the dual as one process would, to the same bits,
         up to 5e7 entries (2 GiB); above, "auto" is SGD by all ranks, and "dual" is "cocoa" to the gap `tol`
     strategy: a name or a dict of [[strategy]] keys (README.md); None: "simuparallel" on threads, else "wp"
-    n_workers: threads of "sgd"; None: those of the affinity mask, at most one for each 10,000 rows
+    n_workers: threads of "sgd"; None: one for each processor that this process may use (affinity mask, CPU
+        quota), at most one for each 10,000 rows; 1 in a worker of joblib, whose siblings use the others.
+        A model depends on their number: for one seed to give one model on any machine, name a number
     period, rule: as in a [[strategy]] entry; average: rule "tail", with which SGD varies less
     n_jobs: classes trained side by side, as far as scikit-learn's working_memory holds them; "sgd": blocks of
         classes, of which a pass over the rows serves all, each as large as its part of that memory. Beside

@@ -18,6 +18,7 @@ from wpsgd.experiment.extent import foreseen
 from wpsgd.experiment.memory import check_fits, predict
 from wpsgd.experiment.places import launched, launched_rank, launched_ranks
 from wpsgd.experiment.resident import limit_bytes
+from wpsgd.processors import narrowed_by, present_processors, processors
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +82,9 @@ def _ranks() -> Line:
 
 
 def _processors() -> Line:
-    allowed, present = len(os.sched_getaffinity(0)), os.cpu_count() or 1
-    if allowed < present:
-        return Line("ok", f"processors: {allowed} of {present} by the affinity mask")
-    return Line("ok", f"processors: {allowed}")
+    if reason := narrowed_by():
+        return Line("ok", f"processors: {processors()} of {present_processors()} by {reason}")
+    return Line("ok", f"processors: {processors()}")
 
 
 def _kernel_cache() -> Line:
@@ -113,7 +113,7 @@ def _study(settings: Settings, ranks: int | None) -> Line:
         if extent is None:
             return Line("warning", f"study: {data.source}: how large it is cannot be told before it is read")
         if ranks is None and not launched():
-            threads = settings.machine.known_ranks or len(os.sched_getaffinity(0))
+            threads = settings.machine.known_ranks or processors()
             prediction = predict(settings, extent, threads, None)
         else:
             prediction = predict(settings, extent, *((ranks, ranks) if ranks else launched_ranks()))

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from wpsgd.errors import ConfigError
+from wpsgd.processors import processors
 from wpsgd.runtimes.costs import Cluster
 from wpsgd.runtimes.job import Runtime
 from wpsgd.runtimes.local import Local
@@ -93,5 +94,5 @@ def choose_runtime(machine: MachineSettings) -> Runtime:
             '[machine] runtime = "local" runs in one process: start it without mpiexec or srun,'
             ' or leave runtime at "auto"'
         )
-    ranks = machine.ranks or len(machine.speeds) or len(os.sched_getaffinity(0))
+    ranks = machine.ranks or len(machine.speeds) or processors()
     return Local(ranks, None if speeds is None else tuple(speeds), machine.chunk)

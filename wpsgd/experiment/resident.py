@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import os
 import resource
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from socket import gethostname
 
-PROC, CGROUPS = Path("/proc/self"), Path("/sys/fs/cgroup")
+from wpsgd.control_groups import group_folders, words_in
+
+PROC = Path("/proc/self")
 KIB = 1024
+# of getrusage's largest resident size
+RUSAGE_UNIT = 1 if sys.platform == "darwin" else KIB
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +37,7 @@ def resident() -> Resident:
         files = status["RssFile"] + status["RssShmem"]
         private, shared = status["VmHWM"] - files, rollup["Pss_File"] + rollup["Pss_Shmem"]
     except (OSError, KeyError, ValueError):
-        private, shared = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * KIB, 0
+        private, shared = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * RUSAGE_UNIT, 0
     return Resident(gethostname(), private, shared)
 
 
@@ -54,27 +59,6 @@ def _fields(path: Path) -> dict[str, int]:
 
 def _group_limits() -> list[int]:
     """The limits of this process's control groups and of those above them, of either version."""
-    try:
-        groups = (PROC / "cgroup").read_text().splitlines()
-    except OSError:
-        return []
-    found = []
-    for line in groups:
-        _, controllers, group = line.split(":", 2)
-        if controllers == "":
-            found += _limits_above(CGROUPS, group, "memory.max")
-        elif "memory" in controllers.split(","):
-            found += _limits_above(CGROUPS / "memory", group, "memory.limit_in_bytes")
-    return found
-
-
-def _limits_above(root: Path, group: str, name: str) -> list[int]:
-    """Those of a group and its parents; in a container, whose paths differ, those of its root."""
-    place = Path(group.strip("/"))
-    texts = []
-    for folder in (place, *place.parents):
-        try:
-            texts.append((root / folder / name).read_text().strip())
-        except OSError:
-            continue
-    return [int(text) for text in texts if text.isdigit()]
+    names = {1: "memory.limit_in_bytes", 2: "memory.max"}
+    texts = [words_in(folder / names[version]) for version, folder in group_folders("memory")]
+    return [int(text) for words in texts for text in words if text.isdigit()]
