@@ -22,8 +22,11 @@ ENTRIES_TO_GATHER = 50_000_000  # of all ranks, that the first one takes in to s
 MANY_WORKERS, MANY_ENTRIES = 16, 100_000_000
 
 
-def solver_for(estimator: Any, whole: Whole, workers: int) -> Solver:
-    """The solver that is asked for, or with "auto" the faster of those that apply. Raises ConfigError."""
+def solver_for(estimator: Any, whole: Whole, workers: int, *, given: bool = False) -> Solver:
+    """The solver that is asked for, or with "auto" the faster of those that apply. Raises ConfigError.
+
+    given: whether it is to begin with weights of which no dual variables are known
+    """
     if estimator.solver == "sgd":
         return "sgd"
     obstacle = _obstacle(estimator, whole)
@@ -33,7 +36,7 @@ def solver_for(estimator: Any, whole: Whole, workers: int) -> Solver:
         return "dual"
     many = workers >= MANY_WORKERS and whole.nonzeros >= MANY_ENTRIES
     many |= several(estimator.runtime) and not fits_one_rank(whole)
-    return "sgd" if obstacle or many else "dual"
+    return "sgd" if obstacle or many or given else "dual"
 
 
 def _obstacle(estimator: Any, whole: Whole) -> str:
@@ -52,6 +55,15 @@ def _obstacle(estimator: Any, whole: Whole) -> str:
     if estimator.runtime is not None and estimator.runtime.name not in ("local", "mpi"):
         return f'runtime "{estimator.runtime.name}": its nodes run strategies'
     return ""
+
+
+def check_penalty(estimator: Any) -> None:
+    """Raises ConfigError for another regulariser than the one that there is."""
+    if estimator.penalty != "l2":
+        raise ConfigError(
+            f'penalty={estimator.penalty!r}: must be "l2": L1, elastic net and no penalty are out of scope;'
+            ' SGDClassifier and LogisticRegression(solver="saga") of scikit-learn have them'
+        )
 
 
 def fits_one_rank(whole: Whole) -> bool:

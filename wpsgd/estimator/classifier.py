@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 from collections.abc import Iterable, Mapping
 from numbers import Integral, Real
@@ -11,25 +12,26 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
+from sklearn.exceptions import NotFittedError
+from sklearn.linear_model._base import SparseCoefMixin
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
-from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from wpsgd.estimator import continuing, formats, path
 from wpsgd.estimator.deciding import decision_values
 from wpsgd.estimator.files import FromFile, check_alone, is_path, whole_file
+from wpsgd.estimator.given import classes_of, coefficients, completed, models_of, untouched
 from wpsgd.estimator.inputs import matrix_of
 from wpsgd.estimator.onnx import onnx_bytes
 from wpsgd.estimator.platt import probabilities
+from wpsgd.estimator.probability import OfProbabilities, probabilities_of_loss
 from wpsgd.kernels.losses import LOSSES
 from wpsgd.kernels.stepsize import SCHEDULES
 
-
-def _asked_for_probabilities(estimator: Any) -> bool:
-    return bool(estimator.probability)
+PAPER = "https://doi.org/10.1016/j.jpdc.2020.06.011"  # of WP-SGD, as CITATION.cff has it
 
 
-class WPSGDClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # scikit-learn carries no types
+class WPSGDClassifier(ClassifierMixin, SparseCoefMixin, BaseEstimator):  # type: ignore[misc] # scikit-learn carries no types
     """A linear SVM (or another linear classifier) trained on many threads or MPI ranks.
 
     Minimises alpha/2 ||w||^2 + weighted mean loss. Names and defaults are SGDClassifier's. Labels of more
@@ -81,6 +83,7 @@ class WPSGDClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # s
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "loss": [StrOptions(set(LOSSES))],
+        "penalty": [str, None],
         "alpha": [Interval(Real, 0, None, closed="neither")],
         "fit_intercept": ["boolean"],
         "intercept_scaling": [Interval(Real, 0, None, closed="neither")],
@@ -113,6 +116,7 @@ class WPSGDClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # s
         self,
         loss: str = "hinge",
         *,
+        penalty: str | None = "l2",
         alpha: float = 0.0001,
         fit_intercept: bool = True,
         intercept_scaling: float = 1.0,
@@ -141,6 +145,7 @@ class WPSGDClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # s
         probability: bool = False,
     ) -> None:
         self.loss = loss
+        self.penalty = penalty
         self.alpha = alpha
         self.fit_intercept = fit_intercept
         self.intercept_scaling = intercept_scaling
@@ -169,17 +174,28 @@ class WPSGDClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # s
         self.probability = probability
 
     @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
-    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> WPSGDClassifier:
+    def fit(
+        self,
+        X: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        *,
+        coef_init: Any = None,
+        intercept_init: Any = None,
+    ) -> WPSGDClassifier:
         """Trains on rows X (n, features), dense, sparse or a data frame, with labels y (n,).
 
         X may be the path of svmlight text, plain or compressed, or of a store (`wpsgd data convert`), labels
         included. Of MPI ranks that pass one path each takes a stretch of its rows; compressed text is read by
         each. coef_ numbers columns as the source does, from 0, so that it goes with any X.
         sample_weight: of the rows (n,), not negative; a row of weight 2 is two rows
+        coef_init, intercept_init: weights to begin with, of the shapes of coef_ and intercept_; "auto" then
+            takes a solver that can begin with them. So it does with `warm_start` where coef_ or intercept_
+            were set from outside. "dual" begins anew, and warns
         Raises ValueError (ConfigError and DataError are that too), Diverged; ends with ConvergenceWarning
         where tol was not met.
         """
-        continuing.fit(self, X, y, sample_weight)
+        continuing.fit(self, X, y, sample_weight, coef_init, intercept_init)
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
@@ -197,33 +213,75 @@ class WPSGDClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # s
 
         X may be a path, here and in what follows, of which each process reads all, in the source's order.
         """
-        check_is_fitted(self)
-        X = self._read(X).matrix if is_path(X) else X
-        scores = decision_values(matrix_of(self, X), self.coef_, self.intercept_)
-        return scores.ravel() if scores.shape[1] == 1 else scores
+        check_is_fitted(self, "coef_")
+        matrix = matrix_of(self, self._read(X).matrix if is_path(X) else X)
+        models = models_of(classes_of(self))
+        scores = decision_values(matrix, *coefficients(self, matrix.shape[1], models))
+        return scores.ravel() if models == 1 else scores
 
     def predict(self, X: Any) -> NDArray[Any]:
         """The class of each row, of shape (n,)."""
         scores = self.decision_function(X)
         numbers = (scores > 0).astype(np.intp) if scores.ndim == 1 else scores.argmax(axis=1)
-        return np.asarray(self.classes_[numbers])
+        return np.asarray(classes_of(self)[numbers])
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """The share of rows whose class is predicted; of a path its labels are y, which is left out."""
-        check_is_fitted(self)
+        check_is_fitted(self, "coef_")
         if is_path(X):
             check_alone(y, sample_weight)
             X, y, _ = self._read(X)
         return float(super().score(X, y, sample_weight))
 
     def _read(self, path: Any) -> FromFile:
-        return whole_file(path, self.n_features_in_, getattr(self, "_zero_based", "auto"))
+        return whole_file(path, np.shape(self.coef_)[-1], getattr(self, "_zero_based", "auto"))
 
-    @available_if(_asked_for_probabilities)  # type: ignore[untyped-decorator]
+    @OfProbabilities
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
-        """Of each class, of shape (n, classes), by Platt's scaling; only with `probability=True`."""
+        """The probability of each class, (n, classes): of log_loss, modified_huber, or `probability=True`.
+
+        log_loss: 1 / (1 + exp(-f)) of decision values f; modified_huber: (clip(f, -1, 1) + 1) / 2. Of several
+        classes, each against the rest, they are divided by their sum; where that is 0 all are equal.
+        With `probability=True` Platt's scaling, for any loss.
+
+        Weights change them: with weights w+ and w- of two classes ("balanced": w+/w- = n-/n+) the odds are
+        w+/w- times those among the rows; p w- / (p w- + (1 - p) w+) is the probability among the rows.
+
+        Their argmax is what `predict` says, except where classes are equally probable (modified_huber: all
+        with f >= 1, or all with f <= -1), which decision values still tell apart, and with
+        `probability=True`, where Platt's scaling moves the threshold, as it does in SVC.
+        """
+        check_is_fitted(self, "coef_")
+        scores = np.asarray(self.decision_function(X), dtype=np.float64)
+        if not self.probability:
+            return probabilities_of_loss(scores, self.loss)
         check_is_fitted(self, "calibration_")
-        return probabilities(np.asarray(self.decision_function(X), dtype=np.float64), self.calibration_)
+        if not untouched(self):
+            raise NotFittedError(
+                "calibration_ is of other weights: coef_ or intercept_ were set after the fit: call fit again"
+            )
+        return probabilities(scores, self.calibration_)
+
+    @OfProbabilities
+    def predict_log_proba(self, X: Any) -> NDArray[np.float64]:
+        """The logarithm of `predict_proba`, -inf for a probability of 0."""
+        with np.errstate(divide="ignore"):
+            return np.asarray(np.log(self.predict_proba(X)))
+
+    @property
+    def t_(self) -> float:
+        """1 + the steps that SGD has taken, as SGDClassifier counts: `partial_fit` goes on with step t_.
+
+        After another solver: where SGD goes on without undoing what was solved. To set it moves the schedule.
+        """
+        if not hasattr(self, "_learners"):
+            raise AttributeError(f"This {type(self).__name__!r} has no attribute 't_': it is not fitted")
+        return 1.0 + max(float(one.get("steps", 0)) for one in self._learners)
+
+    @t_.setter
+    def t_(self, value: float) -> None:
+        learners = getattr(self, "_learners", [{}])
+        self._learners = [{"epoch": 0, "cursor": 0, **one, "steps": round(value) - 1} for one in learners]
 
     def alpha_path(
         self, X: Any, y: Any, alphas: Iterable[float], sample_weight: Any = None
@@ -239,29 +297,44 @@ class WPSGDClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] # s
 
     def to_sklearn(self) -> Any:
         """A fitted SGDClassifier with the same weights."""
-        check_is_fitted(self)
-        return formats.to_sklearn(self)
+        check_is_fitted(self, "coef_")
+        return formats.to_sklearn(completed(self))
 
     def save_liblinear(self, path: str | os.PathLike[str]) -> None:
         """Writes the text model that LIBLINEAR's predict reads. Raises DataError for labels not integer."""
-        check_is_fitted(self)
-        formats.save_liblinear(self, Path(path))
+        check_is_fitted(self, "coef_")
+        formats.save_liblinear(completed(self), Path(path))
 
     def save_onnx(self, path: str | os.PathLike[str]) -> None:
         """Writes an ONNX model of one LinearClassifier, in float32."""
-        check_is_fitted(self)
-        Path(path).write_bytes(onnx_bytes(self))
+        check_is_fitted(self, "coef_")
+        Path(path).write_bytes(onnx_bytes(completed(self)))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes an .npz without pickles; of two classes, `wpsgd score` and `wpsgd predict` read it too."""
-        check_is_fitted(self)
-        formats.save(self, Path(path))
+        check_is_fitted(self, "coef_")
+        formats.save(completed(self), Path(path))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> WPSGDClassifier:
         """What `save` wrote. Raises DataError where the file is not that."""
         loaded: WPSGDClassifier = formats.load(cls, Path(path))
         return loaded
+
+    _doc_link_module = "wpsgd"
+
+    @property
+    def _doc_link_template(self) -> str:
+        """The address behind the question mark of the estimator's HTML: the package's documentation.
+
+        The one that an installation names ([project.urls] Documentation), else the paper.
+        """
+        try:
+            urls = importlib.metadata.metadata("wpsgd").get_all("Project-URL") or []
+        except importlib.metadata.PackageNotFoundError:
+            urls = []
+        found = (url.split(",", 1)[1].strip() for url in urls if url.lower().startswith("documentation,"))
+        return next(found, PAPER)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -2,29 +2,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.multiclass import _check_partial_fit_first_call
 
-from wpsgd.data.rows import FloatArray
 from wpsgd.errors import ConfigError
 from wpsgd.estimator import fitting
-from wpsgd.estimator.choices import settings_for
+from wpsgd.estimator.choices import check_penalty, settings_for
 from wpsgd.estimator.classes import equally_far, one_pass_together
 from wpsgd.estimator.files import is_path
+from wpsgd.estimator.given import (
+    checksum,
+    classes_of,
+    coefficients,
+    columns,
+    learners_of,
+    models_of,
+    untouched,
+)
 from wpsgd.estimator.inputs import labelled, weighted
 from wpsgd.estimator.joining import class_numbers, several
-from wpsgd.estimator.last import Last
+from wpsgd.estimator.last import Begin
 from wpsgd.estimator.meeting import meet
 from wpsgd.estimator.sgd import one_pass
 from wpsgd.estimator.solved import Solved, weights_of, without_last_column
 
 
-def fit(estimator: Any, X: Any, y: Any, sample_weight: Any) -> None:
+def fit(
+    estimator: Any, X: Any, y: Any, sample_weight: Any, coef_init: Any = None, intercept_init: Any = None
+) -> None:
     """Trains an estimator, with `warm_start` from its last model."""
-    fitted = fitting.fit(estimator, X, y, sample_weight, _last(estimator))
+    check_penalty(estimator)
+    begin = Begin.of(estimator, coef_init, intercept_init)
+    with unchanged_by_errors(estimator):
+        fitted = fitting.fit(estimator, X, y, sample_weight, begin)
     estimator.classes_ = fitted.whole.classes
     estimator.solver_ = fitted.solver
     estimator._seed = fitted.seed
@@ -36,18 +51,12 @@ def fit(estimator: Any, X: Any, y: Any, sample_weight: Any) -> None:
     estimator._duals = (
         [solved.dual for solved in fitted.solved] if _reusable(estimator, fitted.solved) else None
     )
-
-
-def _last(estimator: Any) -> Last | None:
-    if not (estimator.warm_start and hasattr(estimator, "coef_")):
-        return None
-    names = getattr(estimator, "feature_names_in_", None)
-    named = None if names is None else tuple(map(str, names))
-    return Last(_columns(estimator), estimator.classes_, named, getattr(estimator, "_duals", None))
+    estimator._left = checksum(estimator)
 
 
 def partial_fit(estimator: Any, X: Any, y: Any, classes: Any, sample_weight: Any) -> None:
     """One more pass of SGD over other rows."""
+    check_penalty(estimator)
     if several(estimator.runtime):
         raise ConfigError(
             "partial_fit: is one worker's pass: not with a runtime of MPI ranks; fit is for them"
@@ -60,18 +69,41 @@ def partial_fit(estimator: Any, X: Any, y: Any, classes: Any, sample_weight: Any
         raise ConfigError(
             "partial_fit: X must be rows: a path is for fit, which finds out how it counts columns"
         )
-    first = _check_partial_fit_first_call(estimator, classes)
-    inputs, whole, seed = meet(estimator, X, y, sample_weight, estimator.classes_, reset=first)
-    if first:
+    with unchanged_by_errors(estimator):
+        _pass(estimator, X, y, classes, sample_weight)
+
+
+@contextmanager
+def unchanged_by_errors(estimator: Any) -> Iterator[None]:
+    """What is known of the data of a model stays as it is where a training of other data fails."""
+    names = ("n_features_in_", "feature_names_in_", "classes_", "_zero_based", "_seed")
+    before = {name: vars(estimator)[name] for name in names if name in vars(estimator)}
+    try:
+        yield
+    except BaseException:
+        for name in names:
+            vars(estimator).pop(name, None)
+        vars(estimator).update(before)
+        raise
+
+
+def _pass(estimator: Any, X: Any, y: Any, classes: Any, sample_weight: Any) -> None:
+    _check_partial_fit_first_call(estimator, classes)
+    estimator.classes_ = classes_of(estimator)
+    fresh = not hasattr(estimator, "n_features_in_")
+    inputs, whole, seed = meet(estimator, X, y, sample_weight, estimator.classes_, reset=fresh)
+    if not hasattr(estimator, "_seed"):
         estimator._seed = seed
     constant = float(estimator.intercept_scaling) if estimator.fit_intercept else None
-    rows = inputs.rows(whole.features, constant)
-    if first or not hasattr(estimator, "coef_"):
-        models = 1 if len(whole.classes) == 2 else len(whole.classes)
-        start = np.zeros((models, rows.features), dtype=rows.values.dtype)
-        learners: list[Any] = [{}] * models
+    rows, models = inputs.rows(whole.features, constant), models_of(whole.classes)
+    learners = learners_of(estimator, models)
+    if hasattr(estimator, "coef_"):
+        coef, intercept = coefficients(estimator, whole.features, models)
+        start = columns(coef, intercept, constant, rows.values.dtype)
+        if getattr(estimator, "solver_", "sgd") != "sgd" and not untouched(estimator):
+            learners = [{}] * models  # a solution is gone on from by tiny steps, other weights are not
     else:
-        start, learners = _columns(estimator).astype(rows.values.dtype), estimator._learners
+        start = np.zeros((models, rows.features), dtype=rows.values.dtype)
     settings = settings_for(estimator, seed=estimator._seed, strategy={"name": "sequential"})
     weights = _raw_weights(estimator, inputs, whole)
     if len(start) > 1 and equally_far(learners):
@@ -88,7 +120,7 @@ def partial_fit(estimator: Any, X: Any, y: Any, classes: Any, sample_weight: Any
     estimator.solver_ = "sgd"
     estimator.n_iter_ = 1
     estimator.trace_ = []
-    estimator._duals = None
+    estimator._duals = estimator._left = None
 
 
 def _positives(classes: NDArray[Any]) -> NDArray[Any]:
@@ -101,14 +133,6 @@ def _raw_weights(estimator: Any, inputs: Any, whole: Any) -> NDArray[np.float64]
     weights = np.ones(len(inputs)) if inputs.weights is None else inputs.weights
     of_class = whole.class_weights(estimator.class_weight)
     return np.asarray(weights * of_class[np.searchsorted(whole.classes, inputs.targets)])
-
-
-def _columns(estimator: Any) -> FloatArray:
-    """Weights with those of the constant column behind them, (models, columns)."""
-    if not estimator.fit_intercept:
-        return np.asarray(estimator.coef_)
-    last = (estimator.intercept_ / estimator.intercept_scaling).astype(estimator.coef_.dtype)
-    return np.column_stack([estimator.coef_, last])
 
 
 def _keep(estimator: Any, solved: list[Solved]) -> None:

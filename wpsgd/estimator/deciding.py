@@ -7,15 +7,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wpsgd.data.rows import FloatArray
 
-
-def decision_values(X: Any, coef: FloatArray, intercept: FloatArray) -> NDArray[Any]:
+def decision_values(X: Any, coef: Any, intercept: NDArray[Any]) -> NDArray[Any]:
     """<w_k, x_i> + intercept_k, of shape (n, models); beside the result it takes twice its memory at most.
 
-    X: CSR or dense, (n, features); coef: (models, features); intercept: (models,)
+    X: CSR or dense, (n, features); coef: dense or sparse, (models, features); intercept: (models,)
     """
-    if not hasattr(X, "nnz"):
+    if hasattr(coef, "toarray"):
+        product = X @ coef.T
+        scores = np.asarray(product.toarray() if hasattr(product, "toarray") else product)
+    elif not hasattr(X, "nnz"):
         scores = np.asarray(X @ coef.T)
     else:
         models, features = coef.shape

@@ -31,7 +31,7 @@ from wpsgd.estimator.classes import Together, blocks_of, bytes_of_class, fitting
 from wpsgd.estimator.gathering import to_first
 from wpsgd.estimator.inputs import Inputs, held_out, labelled
 from wpsgd.estimator.joining import Whole, class_numbers, join, several, share_of
-from wpsgd.estimator.last import Last, check_continued
+from wpsgd.estimator.last import Begin, Last
 from wpsgd.estimator.meeting import meet
 from wpsgd.estimator.platt import calibration
 from wpsgd.estimator.sgd import Limits, Trainer
@@ -57,8 +57,8 @@ class Fitted:
     calibration: Calibration = None
 
 
-def fit(estimator: Any, X: Any, y: Any, sample_weight: Any, last: Last | None) -> Fitted:
-    """Trains, with `last` from the model that there is.
+def fit(estimator: Any, X: Any, y: Any, sample_weight: Any, begin: Begin) -> Fitted:
+    """Trains, from the model that there is to `begin` with, if there is one.
 
     Raises ValueError in scikit-learn's words, ConfigError, DataError, Diverged; under MPI on all ranks.
     """
@@ -66,16 +66,17 @@ def fit(estimator: Any, X: Any, y: Any, sample_weight: Any, last: Last | None) -
     deadline = time.perf_counter() + estimator.max_seconds if estimator.max_seconds else inf
     inputs, whole, seed = meet(estimator, X, y, sample_weight)
     workers = worker_count(estimator, sum(whole.rows))
-    solver = solver_for(estimator, whole, workers)
+    last = begin.last(estimator, whole)
+    solver = solver_for(estimator, whole, workers, given=last is not None and last.given)
     fitting = _Fitting(estimator, whole, seed, deadline, solver, workers)
-    if last is not None:
-        check_continued(last, whole, whole.features + estimator.fit_intercept)
     if solver == "dual" and several(runtime) and fits_one_rank(whole):
         held = to_first(runtime, inputs, whole)
         solved, sigmoids = runtime.first(lambda: fitting.alone(cast(Inputs, held), last))
     else:
         solved, sigmoids = fitting.models(inputs, last)
     warn(estimator, solver, unmet_by(runtime, solved))
+    if last is not None and solver == "dual":
+        last.warn_of_the_dual()
     return Fitted(whole, seed, solver, solved, sigmoids)
 
 

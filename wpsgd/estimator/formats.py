@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from sklearn.linear_model import SGDClassifier
 
 from wpsgd.errors import DataError
+from wpsgd.estimator.given import checksum
 
 FORMAT = 1  # for two classes, what wpsgd.export.load_model reads too
 MANY_CLASSES = "classes-1"
@@ -141,6 +142,7 @@ def _filled(model: Any, arrays: Mapping[str, NDArray[Any]], solver: str) -> Any:
     model.n_features_in_, model.n_iter_ = model.coef_.shape[1], int(arrays["n_iter"])
     model.solver_, model.trace_ = solver, []
     model._duals, model._seed = None, int(arrays["seed"])
+    model._left = checksum(model)
     model._learners = [{"steps": steps, "epoch": at, "cursor": 0} for steps, at in arrays["steps"].tolist()]
     for name in ("feature_names_in_", "calibration_"):
         if name in arrays:

@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
+from wpsgd.estimator.probability import probabilities_of_loss
+
 Floats = NDArray[np.float64]
 STEPS, HALVINGS = 100, 30
 FLAT = 1e-10  # a gradient this small, relative to the rows, ends it
@@ -107,8 +109,5 @@ def probabilities(scores: Floats, calibration: Floats) -> Floats:
     scores: (n,) of two classes, else (n, classes); calibration: (a, b) of each model, (models, 2)
     """
     if scores.ndim == 1:
-        second = expit(calibration[0, 0] * scores + calibration[0, 1])
-        return np.column_stack([1.0 - second, second])
-    each = expit(calibration[:, 0] * scores + calibration[:, 1])
-    sums = each.sum(axis=1, keepdims=True)
-    return np.where(sums > 0.0, each / np.where(sums > 0.0, sums, 1.0), 1.0 / each.shape[1])
+        return probabilities_of_loss(calibration[0, 0] * scores + calibration[0, 1], "log_loss")
+    return probabilities_of_loss(calibration[:, 0] * scores + calibration[:, 1], "log_loss")
