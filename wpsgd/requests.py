@@ -175,10 +175,15 @@ class Boundary(_Request[Verdict]):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OffClock(_Request[T], Generic[T]):
-    """Runs `program()` with all clocks of the group stopped; they go on together afterwards."""
+    """Runs `program()` with all clocks of the group stopped; they go on together afterwards.
+
+    apart: no virtual clock waits for the others before `program` either; each goes on from where its node
+    came. Real ones cannot: who is ahead waits, and that time counts.
+    """
 
     program: Callable[[], Coroutine[Any, Any, T]]
     group: Group | None = None
+    apart: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -11,13 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from wpsgd.requests import AllGather, AllReduce, Boundary, Broadcast, Compute, Mail, Recv
+from wpsgd.requests import AllGather, AllReduce, Boundary, Broadcast, Compute, Mail, OffClock, Recv
 from wpsgd.runtimes.costs import Cluster
 from wpsgd.runtimes.job import Job, OneProcess, Outcome
 from wpsgd.runtimes.mailing import fits, nbytes_of
 from wpsgd.runtimes.pacing import CHUNK
 from wpsgd.runtimes.scheduler import Scheduler
 from wpsgd.runtimes.task import Collective, Task
+
+TIE = 1e-9  # of a time: what sums of many floats may be off, far below what any cost is known to
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,21 @@ class Simulated(OneProcess):
         return _VirtualTime(job, self).run()
 
 
+def has_come(time: float, now: float) -> bool:
+    """Whether a clock that shows `now` has reached `time`; a tie has."""
+    return time <= now * (1.0 + TIE)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Chunk:
+    """The `rows` of a request that a node is at, after `done` others, until `end`."""
+
+    request: Compute
+    done: int
+    rows: int
+    end: float
+
+
 class _VirtualTime(Scheduler):
     """Events in a heap, ordered by time and then by when they were foreseen."""
 
@@ -47,6 +64,7 @@ class _VirtualTime(Scheduler):
         self._agenda: list[tuple[float, int, Callable[[], None]]] = []
         self._foreseen = 0
         self._draws: Counter[int] = Counter()
+        self._chunks: dict[int, _Chunk] = {}
         self._arrivals: defaultdict[tuple[int, int], float] = defaultdict(float)
         ranks = tuple(range(runtime.ranks))
         self._service = {rank: np.random.default_rng((job.seed, rank, 1)) for rank in ranks}
@@ -88,20 +106,34 @@ class _VirtualTime(Scheduler):
 
     def _next_chunk(self, task: Task, request: Compute, done: int) -> None:
         stopped = any(mail.tag == request.stop_on for mail in task.mailbox)
-        if done == request.rows or stopped or self.now(task) >= request.deadline:
+        if done == request.rows or stopped or has_come(request.deadline, self.now(task)):
             self.computed(task, done)
             return
         rows = min(self.runtime.chunk, request.rows - done) if request.draw == "row" else request.rows
         cost, rank = self.runtime.cluster.nodes[task.rank], task.rank
         seconds = cost.draw(rows, request.draw, self._service[rank], self._draws[rank])
         self._draws[rank] += not request.judging  # what is replayed are training rows
-        end = self.now(task) + seconds
-        self.at(end, partial(self._chunk_done, task, request, done, rows, end))
+        chunk = self._chunks[rank] = _Chunk(request, done, rows, self.now(task) + seconds)
+        self.at(chunk.end, partial(self._chunk_done, task, chunk))
 
-    def _chunk_done(self, task: Task, request: Compute, done: int, rows: int, end: float) -> None:
-        self.clocks[task.rank] = end
-        request.work(rows)
-        self._next_chunk(task, request, done + rows)
+    def _chunk_done(self, task: Task, chunk: _Chunk) -> None:
+        if self._chunks.get(task.rank) is not chunk:
+            return  # it never began
+        del self._chunks[task.rank]
+        self.clocks[task.rank] = chunk.end
+        chunk.request.work(chunk.rows)
+        self._next_chunk(task, chunk.request, chunk.done + chunk.rows)
+
+    def _stop_at_tie(self, task: Task, mail: Mail, arrival: float) -> None:
+        """Takes back the chunk that a node began at the very moment when the signal to stop arrived.
+
+        Which of two events of one moment comes first in the heap, rounding decides, or their numbers.
+        """
+        chunk = self._chunks.get(task.rank)
+        if chunk and mail.tag == chunk.request.stop_on and has_come(arrival, self.now(task)):
+            del self._chunks[task.rank]
+            self._draws[task.rank] -= not chunk.request.judging
+            self.computed(task, chunk.done)
 
     def post(self, task: Task, mail: Mail, to: Task) -> None:
         seconds = 0.0 if task.off_clock else self.link.message(nbytes_of(mail.body))
@@ -114,6 +146,7 @@ class _VirtualTime(Scheduler):
         if isinstance(task.pending, Recv) and fits(mail, task.pending) and not task.off_clock:
             self.clocks[task.rank] = max(self.now(task), arrival)
         self.deliver(task, mail)
+        self._stop_at_tie(task, mail, arrival)
 
     def start_timer(self, task: Task, request: Recv) -> None:
         self.at(max(request.deadline, self.now(task)), partial(self.expire, task, request))
@@ -124,6 +157,8 @@ class _VirtualTime(Scheduler):
         super().expire(task, request)
 
     def meeting(self, task: Task, members: Sequence[Task]) -> float:
+        if isinstance(task.pending, OffClock) and task.pending.apart:
+            return self.now(task)
         return max(self.now(member) for member in members)
 
     def cost(self, request: Collective, nbytes: int, members: int, took: float) -> float:

@@ -23,7 +23,7 @@ from wpsgd.requests import Node, OffClock, State
 from wpsgd.strategies.combining import Combined, Combining, Memory
 from wpsgd.strategies.counterfactual import counterfactual
 from wpsgd.strategies.outer import STAY, Outer
-from wpsgd.strategies.patterns import Ending, Looks, Mark, boundary, capture, look, resume
+from wpsgd.strategies.patterns import Ending, Looks, Mark, Spent, boundary, capture, look, resume
 from wpsgd.strategies.spread import relative_deviation
 from wpsgd.strategies.wire import Start, Wire
 
@@ -76,11 +76,12 @@ class Averaging:
 
     async def advance(self, node: Node, round: int, start: Start, memory: Memory) -> Mapping[int, int]:
         """All nodes advance until the round ends, with looks at its parts; the rows each applied."""
-        counts = await self.ending(node, Mark(round, 1, self.looks.parts), 0)
-        for part in range(2, self.looks.parts + 1):
-            seen = round + (part - 1) / self.looks.parts
-            await OffClock(partial(self.look_inside, node, seen, counts, start, memory))
-            counts = await self.ending(node, Mark(round, part, self.looks.parts), counts[node.rank])
+        parts, spent = self.looks.parts, Spent()
+        counts = await self.ending(node, Mark(round, 1, parts, spent), 0)
+        for part in range(2, parts + 1):
+            seen = partial(self.look_inside, node, round + (part - 1) / parts, counts, start, memory)
+            await OffClock(seen, apart=True)
+            counts = await self.ending(node, Mark(round, part, parts, spent), counts[node.rank])
         return counts
 
     async def look_inside(

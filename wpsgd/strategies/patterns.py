@@ -6,10 +6,10 @@ What steers the control flow comes out of a collective or a message, never out o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from wpsgd.requests import (
     Boundary,
     Compute,
     Node,
+    OffClock,
     Recv,
     Send,
     State,
@@ -34,12 +35,23 @@ NOTHING: Mapping[str, Value] = MappingProxyType({})
 T = TypeVar("T")
 
 
+@dataclass(slots=True)
+class Spent:
+    """What a node has computed of a round, in seconds; looks, and waiting for them, are none of it."""
+
+    seconds: float = 0.0
+
+
 class Mark(NamedTuple):
-    """The end of part `part` of `parts` of round `round`; parts = 1 is a round without looks inside."""
+    """The end of part `part` of `parts` of round `round`; parts = 1 is a round without looks inside.
+
+    spent: of this node on the parts before it, for endings that look at clocks; None for nothing
+    """
 
     round: int
     part: int = 1
     parts: int = 1
+    spent: Spent | None = None
 
     def share(self, whole: int) -> int:
         """Rows of a round of `whole` rows that are done at this mark."""
@@ -50,11 +62,17 @@ class Mark(NamedTuple):
         """Counts the marks of a run, for the tags of messages."""
         return self.round * self.parts + self.part - 1
 
+    @property
+    def ends_round(self) -> bool:
+        """Whether it is more than a moment for a look."""
+        return self.part == self.parts
+
 
 class Ending(Protocol):
     """How a part of a round ends: advances the learner, which applied `done` rows of the round before.
 
-    Returns the rows applied in the round so far, keyed by rank; the same on all nodes.
+    Returns the rows applied in the round so far, keyed by rank; the same on all nodes. At a mark inside a
+    round they are told off the clock, so that neither seconds nor rows depend on how often one looks.
     """
 
     async def __call__(self, node: Node, mark: Mark, done: int) -> Mapping[int, int]: ...
@@ -72,6 +90,20 @@ async def advance(node: Node, rows: int) -> int:
     return await Compute(node.learner.advance, min(rows, left(node)))
 
 
+async def at(mark: Mark, meeting: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """What comes of a meeting of all nodes at a mark, which costs time only where it ends a round."""
+    return await (meeting() if mark.ends_round else OffClock(meeting, apart=True))
+
+
+async def told(mark: Mark, done: int) -> Mapping[int, int]:
+    """Everybody's rows of the round, keyed by rank."""
+
+    async def meeting() -> Mapping[int, int]:
+        return await AllGather(done)
+
+    return await at(mark, meeting)
+
+
 @dataclass(frozen=True, slots=True)
 class ByRows:
     """Every node applies `period` rows, or what is left to it; a round lasts as long as the slowest node."""
@@ -80,7 +112,7 @@ class ByRows:
 
     async def __call__(self, node: Node, mark: Mark, done: int) -> Mapping[int, int]:
         done += await advance(node, mark.share(self.period) - done)
-        return await AllGather(done)
+        return await told(mark, done)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +124,7 @@ class Given:
     async def __call__(self, node: Node, mark: Mark, done: int) -> Mapping[int, int]:
         mine = self.counts[mark.round][node.ranks.index(node.rank)]
         done += await advance(node, mark.share(mine) - done)
-        return await AllGather(done)
+        return await told(mark, done)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +134,11 @@ class TimeBox:
     seconds: float
 
     async def __call__(self, node: Node, mark: Mark, done: int) -> Mapping[int, int]:
-        deadline = node.now() + self.seconds / mark.parts
-        done += await Compute(node.learner.advance, left(node), deadline=deadline)
-        return await AllGather(done)
+        begin, spent = node.now(), mark.spent or Spent()
+        seconds = self.seconds * mark.part / mark.parts - spent.seconds  # less what the last chunk was late
+        done += await Compute(node.learner.advance, left(node), deadline=begin + max(0.0, seconds))
+        spent.seconds += node.now() - begin
+        return await told(mark, done)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,11 +159,15 @@ class Race:
         if first:
             for rank in node.others:
                 await Send(rank, finish)
-        # the row counts say who finished, and so how many signals are on their way
-        counts = await AllGather(done)
-        finishers = sum(count >= target for count in counts.values())
-        await drain(finish, finishers - first)
-        return counts
+
+        async def meeting() -> Mapping[int, int]:
+            # the row counts say who finished, and so how many signals are on their way
+            counts = await AllGather(done)
+            finishers = sum(count >= target for count in counts.values())
+            await drain(finish, finishers - first)
+            return counts
+
+        return await at(mark, meeting)
 
 
 async def judged(judge: Callable[[], T], rows: int) -> T:
