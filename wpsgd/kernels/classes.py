@@ -103,7 +103,7 @@ def classes_pass(
         scale *= contraction(eta, lam)
         folded = scale
         if scale < FOLD_BELOW:
-            scale = 1.0
+            scale = np.float64(1.0)  # not a literal: see compile.kernel
         found = 0
         for k in range(classes):
             y = 1.0 if k == own[i] else -1.0

@@ -108,7 +108,7 @@ def scaled(digits: int, exponent: int) -> Any:
     if mantissa == HIDDEN << U1:
         mantissa = HIDDEN
         binary += 1
-    return math.ldexp(float(mantissa), binary - 1023 - 52)
+    return math.ldexp(float(mantissa), int(binary - 1023 - 52))
 
 
 @kernel

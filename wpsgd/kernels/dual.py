@@ -50,7 +50,7 @@ def _dot_asking(
     j, ask = start, coming
     while j + _FOUR <= end:
         if ask + _FOUR <= until:
-            prefetch(w, indices[ask])  # type: ignore[call-arg] # an intrinsic gets its first argument from numba
+            prefetch(w, indices[ask])
             prefetch(w, indices[ask + _ONE])
             prefetch(w, indices[ask + _TWO])
             prefetch(w, indices[ask + _THREE])
@@ -64,7 +64,7 @@ def _dot_asking(
         a += w[indices[j]] * values[j]
         j += _ONE
     while ask < until:
-        prefetch(w, indices[ask])  # type: ignore[call-arg]
+        prefetch(w, indices[ask])
         ask += _ONE
     return (a + b) + (c + d)
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from wpsgd.kernels.compile import kernel
 from wpsgd.kernels.losses import pull_at
 from wpsgd.kernels.sparse import add, ask_for_row, dot, dot_asking
@@ -130,7 +132,7 @@ def adagrad_pass(
     for k in range(order.size):
         i = order[k]
         start, end = indptr[i], indptr[i + 1]
-        product = 0.0
+        product = np.float64(0.0)
         for j in range(start, end):
             column = indices[j]
             w[column] = decayed(w[column], squares[column], step + k - touched[column], eta, lam)

@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.extending import intrinsic
 
-from wpsgd.kernels.compile import kernel
+from wpsgd.kernels.compile import instruction, kernel
 
 # positions are unsigned: that spares a sign test per entry
 _ONE, _TWO, _THREE, _FOUR = np.uint64(1), np.uint64(2), np.uint64(3), np.uint64(4)
@@ -50,7 +49,7 @@ def dot_asking(w: Any, indices: Any, values: Any, start: int, end: int, coming: 
     ask, last = np.uint64(coming), np.uint64(until)
     while j + _FOUR <= stop:
         if ask + _FOUR <= last:
-            prefetch(w, indices[ask])  # type: ignore[call-arg] # an intrinsic gets its first argument from numba
+            prefetch(w, indices[ask])
             prefetch(w, indices[ask + _ONE])
             prefetch(w, indices[ask + _TWO])
             prefetch(w, indices[ask + _THREE])
@@ -64,7 +63,7 @@ def dot_asking(w: Any, indices: Any, values: Any, start: int, end: int, coming: 
         a += w[indices[j]] * values[j]
         j += _ONE
     while ask < last:
-        prefetch(w, indices[ask])  # type: ignore[call-arg]
+        prefetch(w, indices[ask])
         ask += _ONE
     total: float = (a + b) + (c + d)
     return total
@@ -91,15 +90,15 @@ def ask_for_row(indices: Any, values: Any, start: int, end: int) -> None:
     stop = np.uint64(end)
     j = np.uint64(start)
     while j < stop:
-        prefetch(indices, j)  # type: ignore[call-arg] # an intrinsic gets its first argument from numba
+        prefetch(indices, j)
         j += np.uint64(_LINE // indices.itemsize)
     j = np.uint64(start)
     while j < stop:
-        prefetch(values, j)  # type: ignore[call-arg]
+        prefetch(values, j)
         j += np.uint64(_LINE // values.itemsize)
 
 
-@intrinsic
+@instruction
 def prefetch(typing_context: Any, array: Any, index: Any) -> Any:
     """Asks for array[index] to be brought into the cache."""
 
