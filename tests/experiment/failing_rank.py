@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from wpsgd.experiment.__main__ import main
-from wpsgd.experiment.places import launched_rank
+from wpsgd.launcher import launched_rank
 from wpsgd.learners.sgd import SGDLearner
 
 advance = SGDLearner.advance

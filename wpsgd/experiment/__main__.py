@@ -10,7 +10,7 @@ import traceback
 from typing import NoReturn
 
 from wpsgd.errors import LaunchError, PeerFailed, WPSGDError
-from wpsgd.experiment.places import launched, launched_rank
+from wpsgd.launcher import launched, launched_rank
 
 GRACE = 5.0  # seconds in which the rank that failed ends the others
 HEAD_START = 0.25  # seconds that a failing rank waits for each rank before it to report first

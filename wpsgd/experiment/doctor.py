@@ -16,8 +16,8 @@ from wpsgd.config import Settings
 from wpsgd.errors import LaunchError, WPSGDError
 from wpsgd.experiment.extent import foreseen
 from wpsgd.experiment.memory import check_fits, predict
-from wpsgd.experiment.places import launched, launched_rank, launched_ranks
 from wpsgd.experiment.resident import limit_bytes
+from wpsgd.launcher import launched, launched_rank, launched_ranks
 from wpsgd.processors import narrowed_by, present_processors, processors
 
 

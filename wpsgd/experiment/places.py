@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from wpsgd.errors import ConfigError
+from wpsgd.launcher import launched
 from wpsgd.processors import processors
 from wpsgd.runtimes.costs import Cluster
 from wpsgd.runtimes.job import Runtime
@@ -15,32 +14,6 @@ from wpsgd.runtimes.local import Local
 
 if TYPE_CHECKING:
     from wpsgd.config import MachineSettings, Settings
-
-# set by MPICH's and Open MPI's launchers, and by srun, for each rank they start
-LAUNCHED_BY = ("PMI_RANK", "PMIX_RANK", "OMPI_COMM_WORLD_RANK")
-# how many it started, of which on this host
-STARTED = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS")
-STARTED_HERE = ("MPI_LOCALNRANKS", "OMPI_COMM_WORLD_LOCAL_SIZE")
-
-
-def launched(environment: Mapping[str, str] = os.environ) -> bool:
-    """Whether mpiexec or srun started this process as one rank of a run."""
-    tasks = environment.get("SLURM_STEP_NUM_TASKS", "")
-    return any(name in environment for name in LAUNCHED_BY) or (tasks.isdigit() and int(tasks) > 1)
-
-
-def launched_rank(environment: Mapping[str, str] = os.environ) -> int:
-    """The rank that the launcher gave this process, 0 without one."""
-    ranks = (environment.get(name, "") for name in (*LAUNCHED_BY, "SLURM_PROCID"))
-    return next((int(rank) for rank in ranks if rank.isdigit()), 0)
-
-
-def launched_ranks(environment: Mapping[str, str] = os.environ) -> tuple[int, int]:
-    """How many ranks the launcher started, and how many of them on this host: all where it does not say."""
-    counts = [int(environment[name]) for name in STARTED if environment.get(name, "").isdigit()]
-    here = [int(environment[name]) for name in STARTED_HERE if environment.get(name, "").isdigit()]
-    ranks = max([1, *counts])
-    return ranks, min([ranks, *here])
 
 
 def launched_runtime() -> Runtime:
@@ -53,7 +26,7 @@ def launched_runtime() -> Runtime:
 
 
 def refuse_launcher(command: str) -> None:
-    """Raises ConfigError under mpiexec, for commands of one process."""
+    """Raises ConfigError under mpiexec with several ranks, for commands of one process."""
     if launched():
         error = ConfigError(f"{command} runs in one process: start it without mpiexec or srun")
         error.agreed = True  # as all ranks say it

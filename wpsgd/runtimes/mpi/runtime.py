@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from wpsgd.errors import ConfigError, PeerFailed, ProtocolError
 from wpsgd.runtimes.job import Job, Outcome
-from wpsgd.runtimes.mpi.launch import check_launch
+from wpsgd.runtimes.mpi.launch import check_launch, check_running, usable
 from wpsgd.runtimes.mpi.rank import Rank
 from wpsgd.runtimes.mpi.wire import Wire
 
@@ -24,8 +24,11 @@ _WRECKS: list[Rank] = []  # runs that failed: MPI may still write into their buf
 class MPI:
     """A runtime of MPI ranks.
 
-    comm: a communicator, duplicated here; COMM_WORLD where none is given
+    comm: a communicator of this rank and others, duplicated here; COMM_WORLD where none is given
     speeds: one for each rank, 1 at most (emulated), or None; chunk: as in `Pace`
+
+    Raises ConfigError, before any rank waits for another, for what nobody can train on: COMM_NULL, which a
+    rank is handed that is in no part of a split, a freed communicator, an intercommunicator, or another type.
     """
 
     name = "mpi"
@@ -37,15 +40,16 @@ class MPI:
         speeds: Sequence[float] | None = None,
         chunk: int | None = None,
     ) -> None:
+        check_running()
         check_launch(mpi.COMM_WORLD.Get_size())
         self.chunk, self.speeds = chunk, None if speeds is None else tuple(speeds)
-        self._join(comm or mpi.COMM_WORLD)
+        self._join(usable(comm))
 
     def _join(self, comm: mpi.Intracomm) -> None:
-        self.comm = comm.Dup()
-        self.rank, self.ranks = self.comm.Get_rank(), self.comm.Get_size()
+        self.rank, self.ranks = comm.Get_rank(), comm.Get_size()
         if self.speeds is not None and len(self.speeds) != self.ranks:
             raise ConfigError(f"{len(self.speeds)} speeds for {self.ranks} ranks: give one for each")
+        self.comm = comm.Dup()
         shared = self.comm.Split_type(mpi.COMM_TYPE_SHARED)
         self.first_on_host, self.processes = shared.Get_rank() == 0, shared.Get_size()
         shared.Free()
