@@ -76,7 +76,7 @@ def test_one_vs_rest_around_it_is_what_it_does_itself() -> None:
     assert np.array_equal(around.predict(DIGITS), within.predict(DIGITS))
 
 
-@pytest.mark.parametrize("solver", ["dual", "sgd"])
+@pytest.mark.parametrize("solver", ["auto", "sgd"])
 def test_clone_pickle_and_joblib_keep_what_there_is_to_keep(tmp_path: Path, solver: str) -> None:
     model = WPSGDClassifier(solver=solver, max_iter=3, tol=None, random_state=0).fit(
         DIGITS[:200], NUMBERS[:200]

@@ -278,6 +278,24 @@ def what_one_rank_gets_wrong_all_ranks_raise() -> None:
         WPSGDClassifier(runtime=RUNTIME, strategy="sequential").fit(np.eye(4), [0, 1, 0, 1])
 
 
+def weights_that_are_set_are_begun_with() -> None:
+    X, y = whole(600)
+    parts = mine(X, y)
+    keys: dict[str, Any] = {"strategy": "simuparallel", "max_iter": 2, "tol": None, "random_state": 0}
+    begun = WPSGDClassifier(runtime=RUNTIME, **keys).fit(*parts, coef_init=np.ones((1, 120)))
+    same_everywhere(begun)
+    model = WPSGDClassifier(runtime=RUNTIME, warm_start=True, **keys)
+    model.coef_, model.intercept_, model.classes_ = np.ones((1, 120)), np.zeros(1), np.array(["no", "yes"])
+    same(model.fit(*parts), begun)
+    with pytest.raises(AssertionError):
+        same(begun, WPSGDClassifier(runtime=RUNTIME, **keys).fit(*parts))
+    for own in (np.full((1, 120), 1.0 + (RANK == 2)), np.ones((1, 120)) if RANK == 0 else None):
+        with pytest.raises(ValueError, match="must be the same on all ranks"):
+            WPSGDClassifier(runtime=RUNTIME, **keys).fit(*parts, coef_init=own)
+    with pytest.raises(ValueError, match=r"coef_init has shape \(1, 7\)"):
+        WPSGDClassifier(runtime=RUNTIME, **keys).fit(*parts, coef_init=np.ones((1, 7 if RANK == 3 else 120)))
+
+
 def the_runtime_survives_clone_copy_and_pickle() -> None:
     X, y = whole(600)
     parts = mine(X, y)
@@ -309,5 +327,6 @@ if __name__ == "__main__":
     fits_end_together()
     classes_that_share_passes_are_those_one_by_one()
     what_one_rank_gets_wrong_all_ranks_raise()
+    weights_that_are_set_are_begun_with()
     the_runtime_survives_clone_copy_and_pickle()
     (Path(sys.argv[1]) / f"rank-{RANK}").touch()

@@ -48,22 +48,13 @@ def _obstacle(estimator: Any, whole: Whole) -> str:
         f"rule={estimator.rule!r}": estimator.rule is not None,
         f'learning_rate="{estimator.learning_rate}"': estimator.learning_rate != "optimal",
         "early_stopping=True": estimator.early_stopping,
-        "average=True": estimator.average,
+        f"average={estimator.average!r}": estimator.average,
     }
     if found := next((name for name, wish in asked.items() if wish), ""):
         return f"{found}: is a matter of SGD"
     if estimator.runtime is not None and estimator.runtime.name not in ("local", "mpi"):
         return f'runtime "{estimator.runtime.name}": its nodes run strategies'
     return ""
-
-
-def check_penalty(estimator: Any) -> None:
-    """Raises ConfigError for another regulariser than the one that there is."""
-    if estimator.penalty != "l2":
-        raise ConfigError(
-            f'penalty={estimator.penalty!r}: must be "l2": L1, elastic net and no penalty are out of scope;'
-            ' SGDClassifier and LogisticRegression(solver="saga") of scikit-learn have them'
-        )
 
 
 def fits_one_rank(whole: Whole) -> bool:

@@ -12,7 +12,7 @@ from sklearn.utils.multiclass import _check_partial_fit_first_call
 
 from wpsgd.errors import ConfigError
 from wpsgd.estimator import fitting
-from wpsgd.estimator.choices import check_penalty, settings_for
+from wpsgd.estimator.choices import settings_for
 from wpsgd.estimator.classes import equally_far, one_pass_together
 from wpsgd.estimator.files import is_path
 from wpsgd.estimator.given import (
@@ -25,11 +25,14 @@ from wpsgd.estimator.given import (
     untouched,
 )
 from wpsgd.estimator.inputs import labelled, weighted
-from wpsgd.estimator.joining import class_numbers, several
+from wpsgd.estimator.joining import class_numbers
 from wpsgd.estimator.last import Begin
 from wpsgd.estimator.meeting import meet
+from wpsgd.estimator.refusals import average_after, check_average, check_partial_fit, check_penalty
 from wpsgd.estimator.sgd import one_pass
 from wpsgd.estimator.solved import Solved, weights_of, without_last_column
+from wpsgd.learners.keeping import averaging
+from wpsgd.learners.sgd import SGDLearner
 
 
 def fit(
@@ -37,6 +40,7 @@ def fit(
 ) -> None:
     """Trains an estimator, with `warm_start` from its last model."""
     check_penalty(estimator)
+    check_average(estimator)
     begin = Begin.of(estimator, coef_init, intercept_init)
     with unchanged_by_errors(estimator):
         fitted = fitting.fit(estimator, X, y, sample_weight, begin)
@@ -57,14 +61,8 @@ def fit(
 def partial_fit(estimator: Any, X: Any, y: Any, classes: Any, sample_weight: Any) -> None:
     """One more pass of SGD over other rows."""
     check_penalty(estimator)
-    if several(estimator.runtime):
-        raise ConfigError(
-            "partial_fit: is one worker's pass: not with a runtime of MPI ranks; fit is for them"
-        )
-    if estimator.class_weight == "balanced":
-        raise ConfigError(
-            'class_weight="balanced": needs all rows at once: pass a dict to go with partial_fit'
-        )
+    check_average(estimator)
+    check_partial_fit(estimator)
     if is_path(X):
         raise ConfigError(
             "partial_fit: X must be rows: a path is for fit, which finds out how it counts columns"
@@ -106,13 +104,19 @@ def _pass(estimator: Any, X: Any, y: Any, classes: Any, sample_weight: Any) -> N
         start = np.zeros((models, rows.features), dtype=rows.values.dtype)
     settings = settings_for(estimator, seed=estimator._seed, strategy={"name": "sequential"})
     weights = _raw_weights(estimator, inputs, whole)
-    if len(start) > 1 and equally_far(learners):
+    averaged = bool(estimator.average) or estimator.rule == "tail"
+    if len(start) > 1 and equally_far(learners) and not averaged:
         own, given = class_numbers(whole, inputs), weighted(rows, weights)
         solved = one_pass_together(given, own, settings, start, learners, estimator._seed)
     else:
         solved = [
             one_pass(
-                labelled(rows, inputs.targets == label, weights), settings, begin, learner, estimator._seed
+                labelled(rows, inputs.targets == label, weights),
+                settings,
+                begin,
+                learner,
+                estimator._seed,
+                averaging(average_after(estimator)) if averaged else SGDLearner,
             )
             for label, begin, learner in zip(_positives(whole.classes), start, learners, strict=True)
         ]

@@ -34,6 +34,7 @@ from wpsgd.estimator.joining import Whole, class_numbers, join, several, share_o
 from wpsgd.estimator.last import Begin, Last
 from wpsgd.estimator.meeting import meet
 from wpsgd.estimator.platt import calibration
+from wpsgd.estimator.refusals import average_after
 from wpsgd.estimator.sgd import Limits, Trainer
 from wpsgd.estimator.solved import Solved, placed
 from wpsgd.estimator.unmet import unmet_by, warn
@@ -250,7 +251,8 @@ class _Fitting:
         held_out = (
             None if validation is None else validation.rows(features, self.constant).astype(rows.values.dtype)
         )
-        return Trainer(rows, settings, runtime, limits, self.seed, counts, held_out, certified)
+        after = average_after(estimator)
+        return Trainer(rows, settings, runtime, limits, self.seed, counts, held_out, certified, after)
 
     def _split(self, inputs: Inputs) -> tuple[Inputs, Inputs | None]:
         if not self.estimator.early_stopping:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import inf
@@ -21,8 +21,9 @@ from wpsgd.estimator.inputs import labelled
 from wpsgd.estimator.solved import Solved
 from wpsgd.estimator.stopping import Certified, Stopper
 from wpsgd.evaluate import Scorer
+from wpsgd.learners.keeping import averaging
 from wpsgd.learners.node import make_learner
-from wpsgd.learners.sgd import Learner, Objective
+from wpsgd.learners.sgd import Learner, Objective, SGDLearner
 from wpsgd.learners.shard_dual import ShardDual
 from wpsgd.runtimes.job import Job, Runtime
 from wpsgd.sample import SIZE, Sample
@@ -49,6 +50,7 @@ class Trainer:
     rows: of this process, labels and weights not yet those of a problem; counts: rows of each rank that is a
     process of its own, else None; validation: rows that are scored but not trained on, or None
     certified: whether the strategy tells duality gaps, by which it then ends
+    average_after: steps of a node that the rule "tail" does not average
     """
 
     rows: Rows
@@ -59,6 +61,7 @@ class Trainer:
     counts: tuple[int, ...] | None = None
     validation: Rows | None = None
     certified: bool = False
+    average_after: int = 0
 
     @property
     def strategy(self) -> StrategySettings:
@@ -165,7 +168,8 @@ class Trainer:
         if self.strategy.ascends_shards:
             return ShardDual(held, objective, **order, threads=self.strategy.inside.threads)
         inside = self.strategy.inside
-        return make_learner(held, objective, inside, **order, kind=self.strategy.learner)
+        kind = averaging(self.average_after) if self.average_after else self.strategy.learner
+        return make_learner(held, objective, inside, **order, kind=kind)
 
     def _scorer(self, rank: int, held: Rows, judged: tuple[Mask, Weights] | None) -> Scorer | None:
         if self.settings.report.looks == 0:
@@ -204,11 +208,16 @@ def spread(rows: int, most: int) -> NDArray[np.int64]:
 
 
 def one_pass(
-    rows: Rows, settings: Settings, start: FloatArray, learner: Mapping[str, Any], seed: int
+    rows: Rows,
+    settings: Settings,
+    start: FloatArray,
+    learner: Mapping[str, Any],
+    seed: int,
+    kind: Callable[..., SGDLearner] = SGDLearner,
 ) -> Solved:
     """One worker's next pass over rows, from `start` and from where `learner` says that SGD has got to."""
     objective = replace(settings.objective(), w0=start)
-    worker = make_learner(rows, objective, seed=seed, rank=0, shuffle=settings.model.shuffle)
+    worker = make_learner(rows, objective, seed=seed, rank=0, shuffle=settings.model.shuffle, kind=kind)
     if goes_on(settings, learner):
         worker.restore(start, learner)
     worker.advance(len(rows))

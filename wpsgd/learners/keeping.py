@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -86,6 +88,28 @@ class TailLearner(ContributesAverage, IteratesLearner):
 
 
 @dataclass(eq=False)
+class LateTailLearner(TailLearner):
+    """Averages no iterate before step `after` + 1, and contributes the last one until then."""
+
+    after: int = 0
+
+    def warm_up(self) -> None:
+        super().warm_up()
+        SGDLearner._pass(self, np.empty(0, dtype=np.int64))
+
+    def _pass(self, order: NDArray[np.int64]) -> int:
+        plain = min(max(self.after - self.steps, 0), len(order))
+        done = SGDLearner._pass(self, order[:plain]) if plain else 0
+        if done < plain or plain == len(order) > 0:
+            return done
+        self.steps += plain  # the steps that sizes are of; `advance` counts all of them
+        try:
+            return plain + super()._pass(order[plain:])
+        finally:
+            self.steps -= plain
+
+
+@dataclass(eq=False)
 class AddsSquares(SGDLearner):
     """Adds up the squared gradients of its rows since the last commit, for the rule `diagonal`."""
 
@@ -122,6 +146,11 @@ class AskedLearner(AddsSquares, IteratesLearner):
 @dataclass(eq=False)
 class AskedTailLearner(AddsSquares, TailLearner):
     """The same for a run of the rule `tail`: contributes averages."""
+
+
+def averaging(after: int = 0) -> Callable[..., SGDLearner]:
+    """The kind of learner of the rule `tail` that averages no iterate before step `after` + 1."""
+    return partial(LateTailLearner, after=after) if after else TailLearner
 
 
 def learner_for(rule: Rule, asked: bool = False) -> type[SGDLearner]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from wpsgd.data.rows import Rows
 from wpsgd.errors import ConfigError
@@ -55,11 +56,11 @@ def make_learner(
     rank: int,
     shuffle: bool = True,
     block: int = 1,
-    kind: type[SGDLearner] = SGDLearner,
+    kind: Callable[..., SGDLearner] = SGDLearner,
 ) -> SGDLearner:
     """The learner of one node. Raises ConfigError for an unfit w0, and for AdaGrad with delays or threads.
 
-    kind: of a plain learner whose coordinates have one step size (see learners/keeping.py); where gradients
+    kind: makes a plain learner whose coordinates have one step size (learners/keeping.py); where gradients
     are late or threads share weights, one that keeps as much takes its place
     """
     order, adagrad = RowOrder(len(shard), seed, rank, shuffle, block), objective.step.schedule == "adagrad"
@@ -70,4 +71,4 @@ def make_learner(
             f"rank {rank}: adagrad has a step size for each coordinate: not with delays or threads in a node"
         )
     late, keys = _late(inside)
-    return KEEPING.get((late, kind), late)(shard, objective, order, **keys)
+    return KEEPING.get((late, cast(type[SGDLearner], kind)), late)(shard, objective, order, **keys)
