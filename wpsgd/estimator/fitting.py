@@ -241,7 +241,9 @@ class _Fitting:
         if several(runtime):
             counts = tuple(runtime.gathered(lambda: len(trained)))
         largest = max(counts) if counts else ceil(len(trained) / runtime.ranks)
-        period = settings_for(estimator, seed=self.seed, strategy=strategy).strategies[0].period
+        given = len(strategy.get("counts") or [0])  # rounds of ending = "given"
+        first = settings_for(estimator, seed=self.seed, strategy=strategy, rounds=given)
+        period = first.strategies[0].period
         passes = estimator.max_iter
         rounds = passes if period == "pass" else max(1, ceil(passes * largest / period))
         watched = estimator.tol is not None or bool(estimator.verbose) or validation is not None
