@@ -23,6 +23,7 @@ from wpsgd.learners.sgd import kernel_arrays
 
 DUAL_LOSSES = ("hinge", "squared_hinge")
 UNFIT_WEIGHTS = "sample weights: must be finite, not negative, and not all 0"
+SURE_TOL = 1e-12  # the gap that an estimator's tolerance of 0 or None asks for
 BLOCK = 32  # neighbouring rows that are visited together
 PASSES = 20  # over a working set at most, before all rows are seen again
 FALL = 0.2  # of the gap's part in a working set, after which all rows are seen again
@@ -277,6 +278,11 @@ def check_problem(loss: str, alpha: float) -> None:
         raise ConfigError(
             f"loss {loss!r}: the dual solver takes one of {allowed}{nearest(loss, DUAL_LOSSES)}"
         )
+    check_alpha(alpha)
+
+
+def check_alpha(alpha: float) -> None:
+    """Raises ConfigError where a strength of the regulariser is none."""
     if not 0.0 < alpha < np.inf:
         raise ConfigError(f"alpha = {alpha}: must be a positive number")
 

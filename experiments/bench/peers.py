@@ -7,7 +7,6 @@ regularizer = alpha n, SGDClassifier as alpha, Vowpal Wabbit as l2.
 from __future__ import annotations
 
 import importlib
-import math
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -41,15 +40,13 @@ class Knob:
     """A way to say how long a competitor trains. fit: from a number that grows with the work to weights.
 
     ladder: the numbers to try, ascending; bisect: whether to look between two of them
-    default: what the competitor takes where nobody says, which is tried in any case; None for no number
     """
 
     name: str
-    fit: Callable[[int], Any]
+    fit: Callable[[int], Weights]
     ladder: tuple[int, ...]
     bisect: bool = False
     shown: Callable[[int], str] = str
-    default: int | None = None
 
 
 def tolerance(step: int) -> float:
@@ -57,17 +54,11 @@ def tolerance(step: int) -> float:
     return float(10.0 ** (-step / 4.0))
 
 
-def step_of(tol: float) -> int:
-    """The step whose tolerance comes nearest."""
-    return round(-4.0 * math.log10(tol))
-
-
 DOUBLING = tuple(2**k for k in range(12))
 TOLERANCES = tuple(range(1, 33))
 
 
-def _knobs(fit: Callable[..., Weights], default: float) -> tuple[Knob, ...]:
-    """default: tolerance"""
+def _knobs(fit: Callable[..., Weights]) -> tuple[Knob, ...]:
     return (
         Knob("max_iter", lambda k: fit(max_iter=k, tol=NEVER), DOUBLING, bisect=True),
         Knob(
@@ -75,7 +66,6 @@ def _knobs(fit: Callable[..., Weights], default: float) -> tuple[Knob, ...]:
             lambda k: fit(max_iter=ENDLESS, tol=tolerance(k)),
             TOLERANCES,
             shown=lambda k: f"{tolerance(k):.2g}",
-            default=step_of(default),
         ),
     )
 
@@ -94,7 +84,7 @@ def linear_svc(data: Data, alpha: float) -> tuple[Knob, ...]:
             model.fit(matrix, labels)
         return np.asarray(model.coef_).ravel()
 
-    return _knobs(fit, LinearSVC().tol)
+    return _knobs(fit)
 
 
 def snap_ml(data: Data, alpha: float) -> tuple[Knob, ...]:
@@ -115,11 +105,11 @@ def snap_ml(data: Data, alpha: float) -> tuple[Knob, ...]:
         model.fit(matrix, labels)
         return np.asarray(model.coef_).ravel()
 
-    return _knobs(fit, svm().tol)
+    return _knobs(fit)
 
 
 def ours(data: Data, alpha: float, dtype: str) -> tuple[Knob, ...]:
-    """Our dual solver, tuned like the others; as it comes it is timed beside them."""
+    """Our dual solver, tuned like the others."""
     rows = data.rows if dtype == "float64" else data.narrow
 
     def fit(step: int) -> Weights:

@@ -160,13 +160,14 @@ def test_a_balanced_class_weight_is_the_dict_of_it() -> None:
 def test_auto_takes_the_dual_where_it_applies() -> None:
     X, y = load_iris(return_X_y=True)
     y = y == 1
-    for keys in ({"loss": "log_loss"}, {"strategy": "wp"}, {"early_stopping": True}, {"average": True}):
+    for keys in ({"strategy": "wp"}, {"early_stopping": True}, {"average": True}):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
             assert WPSGDClassifier(max_iter=20, **keys).fit(X, y).solver_ == "sgd"
         with pytest.raises(ConfigError, match="solver"):
             WPSGDClassifier(solver="dual", **keys).fit(X, y)
     assert WPSGDClassifier().fit(X, y).solver_ == "dual"
+    assert WPSGDClassifier("squared_hinge").fit(X, y).solver_ == "dual"
 
 
 def test_a_simulated_cluster_trains_by_wp_and_leaves_its_trace() -> None:

@@ -89,7 +89,7 @@ def test_passes_take_over_where_the_factorisations_lost_all_digits(monkeypatch: 
     X, y = breast_cancer(scaled=True)
     rows = Rows.from_scipy(sparse.csr_array(X), y).with_constant_column()
 
-    def garbage(rows: Rows, loss: str, alpha: float) -> ExactResult:
+    def garbage(rows: Rows, loss: str, alpha: float, **limits: Any) -> ExactResult:
         return ExactResult(np.full(rows.features, 1e200), np.ones(len(rows)), 9, 0.0)
 
     monkeypatch.setattr(dual, "solve_exactly", garbage)

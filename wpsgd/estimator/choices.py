@@ -10,14 +10,15 @@ from wpsgd.config.settings import Settings
 from wpsgd.dual_solver import DUAL_LOSSES
 from wpsgd.errors import ConfigError
 from wpsgd.estimator.joining import Whole, several
+from wpsgd.estimator.newton import SMOOTH_LOSSES
 from wpsgd.processors import free_processors
 from wpsgd.runtimes.job import Runtime
 from wpsgd.runtimes.local import Local
 
-Solver = Literal["sgd", "dual"]
+Solver = Literal["sgd", "dual", "newton"]
 ONE_NODE = ("sequential", "delay")  # strategies in which one node trains
 ROWS_A_WORKER = 10_000  # below, a second worker saves less time than starting and meeting take
-ENTRIES_TO_GATHER = 50_000_000  # of all ranks, that the first one takes in to solve the dual: 2 GiB at most
+ENTRIES_TO_GATHER = 50_000_000  # of all ranks, that the first one takes in to solve for all: 2 GiB at most
 # one thread certifies a gap of 1e-3 in the time of some tens of passes; SGD needs about ten, by all workers
 MANY_WORKERS, MANY_ENTRIES = 16, 100_000_000
 
@@ -29,20 +30,27 @@ def solver_for(estimator: Any, whole: Whole, workers: int, *, given: bool = Fals
     """
     if estimator.solver == "sgd":
         return "sgd"
-    obstacle = _obstacle(estimator, whole)
-    if estimator.solver == "dual":
+    wish: Solver = estimator.solver
+    if estimator.solver == "auto":
+        wish = "dual" if estimator.loss in DUAL_LOSSES else "newton"
+    obstacle = _obstacle(estimator, wish, whole)
+    if estimator.solver != "auto":
         if obstacle:
-            raise ConfigError(f'solver="dual": {obstacle}')
-        return "dual"
+            raise ConfigError(f'solver="{wish}": {obstacle}')
+        return wish
     many = workers >= MANY_WORKERS and whole.nonzeros >= MANY_ENTRIES
     many |= several(estimator.runtime) and not fits_one_rank(whole)
-    return "sgd" if obstacle or many or given else "dual"
+    return "sgd" if obstacle or many or (given and wish == "dual") else wish
 
 
-def _obstacle(estimator: Any, whole: Whole) -> str:
-    """Why the dual solver cannot do what is asked for, else an empty string."""
-    if estimator.loss not in DUAL_LOSSES:
+def _obstacle(estimator: Any, solver: Solver, whole: Whole) -> str:
+    """Why a certified solver cannot do what is asked for, else an empty string."""
+    if solver == "dual" and estimator.loss not in DUAL_LOSSES:
         return f'loss="{estimator.loss}": has no dual here: only {" and ".join(DUAL_LOSSES)} have'
+    if solver == "newton" and estimator.loss not in SMOOTH_LOSSES:
+        return f'loss="{estimator.loss}": has no slope everywhere: only {", ".join(SMOOTH_LOSSES)} have'
+    if solver == "newton" and several(estimator.runtime) and not fits_one_rank(whole):
+        return f"{whole.nonzeros} entries of all ranks: one rank takes in up to {ENTRIES_TO_GATHER}"
     asked = {
         f"strategy={estimator.strategy!r}": estimator.strategy is not None,
         f"rule={estimator.rule!r}": estimator.rule is not None,
@@ -58,7 +66,7 @@ def _obstacle(estimator: Any, whole: Whole) -> str:
 
 
 def fits_one_rank(whole: Whole) -> bool:
-    """Whether the first of several ranks solves the dual for all; else each ascends its part (cocoa)."""
+    """Whether the first of several ranks solves for all; else each ascends its part of the dual (cocoa)."""
     return whole.nonzeros <= ENTRIES_TO_GATHER
 
 
@@ -117,7 +125,7 @@ def settings_for(
         "model": {
             "loss": estimator.loss,
             "alpha": float(estimator.alpha),
-            "learning_rate": "constant" if estimator.learning_rate == "adaptive" else estimator.learning_rate,
+            "learning_rate": estimator.learning_rate,
             "eta0": float(estimator.eta0),
             "power_t": float(estimator.power_t),
             "shuffle": bool(estimator.shuffle),

@@ -37,35 +37,28 @@ class WPSGDClassifier(ClassifierMixin, SparseCoefMixin, BaseEstimator):  # type:
     Minimises alpha/2 ||w||^2 + weighted mean loss. Names and defaults are SGDClassifier's. Labels of more
     than two classes train one problem a class, it against the rest.
 
-    loss: "hinge", "squared_hinge", "log_loss" or "modified_huber"
-    penalty: "l2" alone: L1 and elastic net are out of scope
-    alpha: L2 strength. LIBLINEAR's C is 1 / (alpha sum_i s_i), where s_i is a row's sample weight times the
-        weight of its class: 1 / (alpha n) without weights. A fit minds how weights compare with one another:
-        all of them doubled is the same model, of half that C. SGDClassifier's alpha is alpha mean(s_i)
+    loss: "hinge", "squared_hinge", "log_loss" or "modified_huber"; alpha: L2 strength, LIBLINEAR's 1 / (C n)
     fit_intercept: whether a constant column of value `intercept_scaling` is learnt, regularised as
         LinearSVC's is, by every solver: which one trains does not change what is minimised
-    max_iter: passes over the rows; tol: in units of the objective, about 1 for w = 0; None: never ends
-        "dual": the duality gap, so that the objective is at most so far above the optimum
+    max_iter: passes over the rows, factorisations and Newton steps among them
+    tol: in units of the objective, about 1 for w = 0; None: never ends
+        "dual", "newton": the duality gap, so that the objective is at most so far above the optimum
         "sgd": n_iter_no_change passes in a row lowered the objective on up to 10,000 of the rows (with
         early_stopping: raised the accuracy on validation_fraction of the rows) by less
     max_seconds: of a fit, all classes together, or None
-    solver: "dual", with a certified gap; "sgd"; "auto": the dual where it applies and is the faster. Where
-        rows or features are few (below 1,000 rows of up to 20,000 features always) factorisations solve the
-        dual to machine precision, as far as rounding lets them; passes take over where they miss `tol`.
-        Of MPI ranks the first takes in all rows and solves the dual as one process would, to the same bits,
-        up to 5e7 entries (2 GiB); above, "auto" is SGD by all ranks, and "dual" is "cocoa" to the gap `tol`
-    strategy: a name or a dict of [[strategy]] keys (README.md); None: "simuparallel" on threads, else "wp".
-        One random_state does not make a race repeat: rounds of "wp", "average_directly" and "hybrid", and of
-        ending = "race" or "time", end where real clocks say, so that ten fits are ten models. Nor do
-        lock-free `threads` repeat (those of "minibatch", "cocoa" and "admm" do). To the bit repeat, with the
-        same number of workers: "simuparallel", "minibatch", "cocoa" and "admm" on threads, "sequential",
-        "delay"; races of one worker, with ending = "rows" or "given" (fixed counts), or under
-        Simulated(cluster), whose clocks are virtual; solvers other than "sgd"
+    solver: "dual" (hinge, squared hinge) and "newton" (on the weights, all losses but the hinge), both with a
+        certified gap; "sgd"; "auto": "dual" for both hinges, "newton" for the others, "sgd" where these do
+        not apply or are the slower. "dual" makes passes over the rows, an interior point's factorisations or
+        Newton steps, what is foreseen to cost least first; below 1,000 rows (of up to 20,000 features) it
+        solves to machine precision, as far as rounding lets it. A warm start goes on from dual variables
+        ("dual") or from weights ("newton", "sgd"). Of MPI ranks the first takes in all rows and solves as one
+        process would, to the same bits, up to 5e7 entries (2 GiB); above, "auto" is SGD by all ranks, "dual"
+        is "cocoa" to the gap `tol`, and "newton" is refused
+    strategy: a name or a dict of [[strategy]] keys (README.md); None: "simuparallel" on threads, else "wp"
     n_workers: threads of "sgd"; None: one for each processor that this process may use (affinity mask, CPU
         quota), at most one for each 10,000 rows; 1 in a worker of joblib, whose siblings use the others.
         A model depends on their number: for one seed to give one model on any machine, name a number
-    period, rule: as in a [[strategy]] entry; average: rule "tail", with which SGD varies less: weights are
-        averaged over the rows of a round, or of a call of partial_fit; an integer: from that step on
+    period, rule: as in a [[strategy]] entry; average: rule "tail", with which SGD varies less
     n_jobs: classes trained side by side, as far as scikit-learn's working_memory holds them; "sgd": blocks of
         classes, of which a pass over the rows serves all, each as large as its part of that memory. Beside
         it are the rows and coef_. Blocks change no bit of a model: a class leaves where it meets `tol`. Rules
@@ -76,14 +69,13 @@ class WPSGDClassifier(ClassifierMixin, SparseCoefMixin, BaseEstimator):  # type:
     probability: whether `predict_proba` is there; a fit then trains once more, without validation_fraction of
         the rows, on whose margins Platt's scaling is fitted; margins of the others carry it over to the model
     class_weight: dict, "balanced" (over all ranks) or None; warm_start: whether a fit begins with the last
-    learning_rate: of [model] in README.md, or "adaptive": eta0 until a run would stop, then a fifth of it,
-        and so on down to 1e-6
-    eta0, power_t, shuffle, random_state, verbose: as in SGDClassifier
+    learning_rate, eta0, power_t, shuffle, random_state, verbose: as in SGDClassifier; schedules are those of
+        [model] learning_rate
 
     After a fit: coef_ (models, features), intercept_ (models,), classes_, n_iter_ (passes, of the longest
-    problem; factorisations where solved to machine precision), solver_, trace_ (wpsgd.trace, without a
-    header; of several models each event names its `class`, or its `classes` where a block shares it, of which
-    relative_deviation is then), n_features_in_ and, of named columns, feature_names_in_.
+    problem; factorisations or Newton steps where these found the model), solver_, trace_ (wpsgd.trace,
+    without a header; of several models each event names its `class`, or its `classes` where a block shares
+    it, of which relative_deviation is then), n_features_in_ and, of named columns, feature_names_in_.
 
     >>> from sklearn.datasets import load_iris
     >>> from wpsgd import WPSGDClassifier
@@ -105,7 +97,7 @@ class WPSGDClassifier(ClassifierMixin, SparseCoefMixin, BaseEstimator):  # type:
         "verbose": ["verbose"],
         "n_jobs": [Integral, None],
         "random_state": ["random_state"],
-        "learning_rate": [StrOptions({*SCHEDULES, "adaptive"})],
+        "learning_rate": [StrOptions(set(SCHEDULES))],
         "eta0": [Interval(Real, 0, None, closed="neither")],
         "power_t": [Interval(Real, 0, None, closed="left")],
         "early_stopping": ["boolean"],
@@ -114,7 +106,7 @@ class WPSGDClassifier(ClassifierMixin, SparseCoefMixin, BaseEstimator):  # type:
         "class_weight": [StrOptions({"balanced"}), dict, None],
         "warm_start": ["boolean"],
         "average": ["boolean", Interval(Integral, 1, None, closed="left")],
-        "solver": [StrOptions({"auto", "sgd", "dual"})],
+        "solver": [StrOptions({"auto", "sgd", "dual", "newton"})],
         "strategy": [str, Mapping, None],
         "n_workers": [Interval(Integral, 1, None, closed="left"), None],
         "period": [StrOptions({"pass"}), Interval(Integral, 1, None, closed="left")],
@@ -212,13 +204,10 @@ class WPSGDClassifier(ClassifierMixin, SparseCoefMixin, BaseEstimator):  # type:
 
     @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
     def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> WPSGDClassifier:
-        """One more pass of SGD by one worker over rows that may be new; sample weights are taken as they are.
+        """One more pass of SGD by one worker over rows that may be new; weights are taken as they are.
 
         It goes on exactly where the last pass ended: k calls on the same rows are a fit of k passes by one
-        worker, bit for bit; from coef_, intercept_ and classes_ too that somebody set, or `load` read.
-        classes: all that there will be, needed in the first call unless classes_ is set. n_workers, n_jobs,
-        tol, max_iter and max_seconds have no effect; early_stopping, probability, "balanced", and solvers,
-        strategies, rules, periods and runtimes other than its own are refused.
+        worker, bit for bit. classes: all that there will be, needed in the first call.
         """
         continuing.partial_fit(self, X, y, classes, sample_weight)
         return self

@@ -18,9 +18,9 @@ from scipy import linalg
 
 from wpsgd.data.rows import Rows
 from wpsgd.dual_solver import check_problem, total_weight
+from wpsgd.estimator.costs import MOST_ROWS
 
 Floats = NDArray[np.float64]
-MOST_ROWS = 1000  # below so many rows a dense factorisation costs little
 STEPS = 100
 PRECISE = 1e-15  # gap, relative to the sum of b
 CLOSE = 1e-8  # the gap that is worth another try, relative to the sum of b
@@ -44,9 +44,17 @@ class ExactResult:
     gap: float
 
 
-def solve_exactly(rows: Rows, loss: str = "hinge", alpha: float = 1e-4) -> ExactResult:
-    """The linear SVM without intercept to machine precision, for up to some thousand rows.
+def solve_exactly(
+    rows: Rows,
+    loss: str = "hinge",
+    alpha: float = 1e-4,
+    *,
+    most_steps: int = STEPS,
+    halted: Callable[[], bool] = lambda: False,
+) -> ExactResult:
+    """The linear SVM without intercept to machine precision, in O(n d^2) where rows outnumber features.
 
+    most_steps: factorisations, after which or where `halted` says so the best point so far is given
     Rows of weight 0 must be left out. Best called with one BLAS thread. Raises ConfigError, DataError.
     """
     check_problem(loss, alpha)
@@ -56,11 +64,13 @@ def solve_exactly(rows: Rows, loss: str = "hinge", alpha: float = 1e-4) -> Exact
     problem = _Problem.of(rows, c, squared=loss == "squared_hinge")
     # a system that rounding has made of no use gives numbers out of range, and a gap that says so
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        b, steps = _solved(problem)
-        if problem.gram is None and len(rows) < MOST_ROWS and problem.gap(b) > CLOSE * float(b.sum()):
+        b, steps = _solved(problem, min(most_steps, STEPS), halted)
+        lost = problem.gram is None and problem.gap(b) > CLOSE * float(b.sum())
+        if lost and len(rows) < MOST_ROWS and steps < most_steps and not halted():
             # the system of the features lost digits that the larger one, of the rows, keeps
-            b, more = _solved(replace(problem, gram=problem.z @ problem.z.T))
-            steps += more
+            larger = replace(problem, gram=problem.z @ problem.z.T)
+            other, more = _solved(larger, min(most_steps - steps, STEPS), halted)
+            b, steps = other if problem.gap(other) < problem.gap(b) else b, steps + more
         dual, gap = np.minimum(b / c, problem.u / c), alpha * problem.gap(b)
         return ExactResult(problem.weights(b), dual, steps, gap)
 
@@ -143,26 +153,26 @@ def _back_substituted(factor: Floats, r: Floats) -> Floats:
     return np.asarray(x)
 
 
-def _solved(problem: _Problem) -> tuple[Floats, int]:
-    b, steps = _interior(problem)
+def _solved(problem: _Problem, most: int, halted: Callable[[], bool]) -> tuple[Floats, int]:
+    b, steps = _interior(problem, most, halted)
     return _on_active_set(problem, b), steps
 
 
-def _interior(problem: _Problem) -> tuple[Floats, int]:
+def _interior(problem: _Problem, most: int, halted: Callable[[], bool]) -> tuple[Floats, int]:
     n, boxed = len(problem.h), np.isfinite(problem.u)
     b = np.where(boxed, problem.u / 2.0, 1.0 / (1.0 + problem.h))
     room = np.where(boxed, problem.u - b, 1.0)
     low, high = np.ones(n), np.where(boxed, 1.0, 0.0)  # multipliers of b >= 0 and of b <= u
     pairs = n + int(boxed.sum())
     best, least, since = b, np.inf, 0
-    for step in range(1, STEPS + 1):
+    for step in range(1, most + 1):
         slope = problem.slope(b)
         residual = slope + low - high
         mu = float(b @ low + room @ high) / pairs
         gap = problem.gap(b)
         if gap < least:
             best, least, since = b, gap, step
-        if gap <= PRECISE * float(b.sum()) or step - since > PATIENCE:
+        if gap <= PRECISE * float(b.sum()) or step - since > PATIENCE or halted():
             return best, step
         try:
             solve = problem.system(problem.h + low / b + high / room)
@@ -180,7 +190,7 @@ def _interior(problem: _Problem) -> tuple[Floats, int]:
         one = min(primal, dual)  # a quadratic objective ties both: two lengths would undo the residual
         b, low, high = b + one * db, low + one * dlow, high + one * dhigh
         room = np.where(boxed, room - one * db, 1.0)
-    return best, STEPS
+    return best, most
 
 
 def _direction(
@@ -248,4 +258,11 @@ def _unbound(problem: _Problem, free: NDArray[np.bool_], rest: Floats) -> Floats
         # w comes first, from Z itself: forming Z Z' would square its condition
         change = linalg.lstsq(z, rest, cond=RANK, check_finite=False)[0]
         return np.asarray(linalg.lstsq(z.T, change, cond=RANK, check_finite=False)[0])
-    return np.asarray(linalg.lstsq(z @ z.T + np.diag(h), rest, cond=RANK, check_finite=False)[0])
+    if problem.gram is not None:
+        return np.asarray(linalg.lstsq(z @ z.T + np.diag(h), rest, cond=RANK, check_finite=False)[0])
+    # w is what minimises ||(rest - Z w) / sqrt(h)||^2 + ||w||^2, and x = (rest - Z w) / h
+    root = np.sqrt(h)
+    stacked = np.vstack([z / root[:, None], np.eye(z.shape[1])])
+    target = np.concatenate([rest / root, np.zeros(z.shape[1])])
+    w = linalg.lstsq(stacked, target, cond=RANK, check_finite=False, lapack_driver="gelsy")[0]
+    return np.asarray((rest - z @ w) / h)

@@ -17,8 +17,7 @@ from threadpoolctl import ThreadpoolController
 
 from wpsgd.data.rows import FloatArray
 from wpsgd.errors import DataError
-from wpsgd.estimator import dual
-from wpsgd.estimator.adaptive import ADAPTIVE, train_adaptively
+from wpsgd.estimator import dual, smooth
 from wpsgd.estimator.choices import (
     Solver,
     fits_one_rank,
@@ -34,6 +33,7 @@ from wpsgd.estimator.inputs import Inputs, held_out, labelled
 from wpsgd.estimator.joining import Whole, class_numbers, join, several, share_of
 from wpsgd.estimator.last import Begin, Last
 from wpsgd.estimator.meeting import meet
+from wpsgd.estimator.narrow import narrow, narrowed
 from wpsgd.estimator.platt import calibration
 from wpsgd.estimator.refusals import average_after
 from wpsgd.estimator.sgd import Limits, Trainer
@@ -71,7 +71,7 @@ def fit(estimator: Any, X: Any, y: Any, sample_weight: Any, begin: Begin) -> Fit
     last = begin.last(estimator, whole)
     solver = solver_for(estimator, whole, workers, given=last is not None and last.given)
     fitting = _Fitting(estimator, whole, seed, deadline, solver, workers)
-    if solver == "dual" and several(runtime) and fits_one_rank(whole):
+    if solver != "sgd" and several(runtime) and fits_one_rank(whole):
         held = to_first(runtime, inputs, whole)
         solved, sigmoids = runtime.first(lambda: fitting.alone(cast(Inputs, held), last))
     else:
@@ -113,7 +113,7 @@ class _Fitting:
             return self.by_strategy(inputs, None if last is None else last.weights)
         if several(self.estimator.runtime):
             return self.by_strategy(inputs, None)  # cocoa, which begins with zeros
-        return self.by_dual(inputs, None if last is None else last.duals)
+        return self.certified(inputs, last)
 
     @property
     def constant(self) -> float | None:
@@ -130,33 +130,32 @@ class _Fitting:
     def tell(self) -> Callable[[str], None] | None:
         return print if self.estimator.verbose else None
 
-    def by_dual(self, inputs: Inputs, duals: Any) -> list[Solved]:
+    def certified(self, inputs: Inputs, last: Last | None) -> list[Solved]:
+        """By the dual, or by Newton's method: to a gap of `tol`, in one process."""
         estimator, weights = self.estimator, self.weights(inputs)
         if weights is not None:
             kept = weights > NO_WEIGHT
             inputs, weights = (inputs, weights) if kept.all() else (inputs.taken(kept), weights[kept])
-        rows = inputs.rows(self.whole.features, self.constant)
-        shape = [None if duals is None else len(dual) for dual in duals or ()]
+        rows, used = narrowed(inputs.rows(self.whole.features, self.constant))
+        duals = [None] * len(self.problems) if last is None or last.duals is None else last.duals
+        shape = [None if dual is None else len(dual) for dual in duals]
         usable = duals if shape == [len(rows)] * len(self.problems) else [None] * len(self.problems)
         bytes_each = rows.nonzeros * (4 + rows.values.itemsize) + 64 * len(rows) + 2 * rows.features * 8
 
         table = self._table()
 
         def one(number: int, label: Any) -> Solved:
-            solved = dual.solve(
-                labelled(rows, inputs.targets == label, weights),
-                estimator.loss,
-                float(estimator.alpha),
-                tol=estimator.tol,
-                max_epochs=estimator.max_iter,
-                seed=self.seed,
-                deadline=self.deadline,
-                start=usable[number],
-                tell=self.tell,
-            )
+            problem = labelled(rows, inputs.targets == label, weights), estimator.loss, float(estimator.alpha)
+            ends: dict[str, Any] = {"tol": estimator.tol, "deadline": self.deadline, "tell": self.tell}
+            if self.solver == "newton":
+                start = None if last is None else narrow(last.weights[number], used)
+                solved = smooth.solve(*problem, max_steps=estimator.max_iter, start=start, **ends)
+            else:
+                ends |= {"max_epochs": estimator.max_iter, "seed": self.seed}
+                solved = dual.solve(*problem, start=usable[number], **ends)
             # of many classes duals are rows x classes numbers, which only a warm start asks for
             kept = solved if estimator.warm_start else replace(solved, dual=None)
-            return placed(kept, table[number])
+            return placed(kept, table[number], used)
 
         jobs = [partial(one, number, label) for number, label in enumerate(self.problems)]
         return self._each(jobs, bytes_each)
@@ -166,8 +165,7 @@ class _Fitting:
         weights = self.weights(trained)
         trainer = self._trainer(trained, validation)
         held_out = None if validation is None else self.weights(validation)
-        adaptive = self.estimator.learning_rate == ADAPTIVE  # each class has a step size of its own
-        if len(self.problems) > 1 and not adaptive and shares_passes(trainer, self.whole):
+        if len(self.problems) > 1 and shares_passes(trainer, self.whole):
             judged = None if validation is None else (class_numbers(self.whole, validation), held_out)
             together = Together(trainer, class_numbers(self.whole, trained), weights, judged)
             return self._in_blocks(together, start)
@@ -177,8 +175,7 @@ class _Fitting:
         def one(number: int, label: Any) -> Solved:
             judged = None if validation is None else (validation.targets == label, held_out)
             begin = None if start is None else start[number]
-            train = partial(train_adaptively, trainer) if adaptive else trainer.train
-            solved = train(trained.targets == label, weights, judged, begin, self.tell)
+            solved = trainer.train(trained.targets == label, weights, judged, begin, self.tell)
             return placed(solved, table[number])
 
         jobs = [partial(one, number, label) for number, label in enumerate(self.problems)]
@@ -211,7 +208,7 @@ class _Fitting:
     def _table(self) -> FloatArray:
         """Where the models of a training end up, (models, columns)."""
         columns = self.whole.features + self.estimator.fit_intercept
-        return np.empty((len(self.problems), columns), dtype=self.whole.dtype)
+        return np.zeros((len(self.problems), columns), dtype=self.whole.dtype)
 
     def _tell_of(self, label: Any) -> Callable[[str], None] | None:
         tell = self.tell
@@ -241,9 +238,7 @@ class _Fitting:
         if several(runtime):
             counts = tuple(runtime.gathered(lambda: len(trained)))
         largest = max(counts) if counts else ceil(len(trained) / runtime.ranks)
-        given = len(strategy.get("counts") or [0])  # rounds of ending = "given"
-        first = settings_for(estimator, seed=self.seed, strategy=strategy, rounds=given)
-        period = first.strategies[0].period
+        period = settings_for(estimator, seed=self.seed, strategy=strategy).strategies[0].period
         passes = estimator.max_iter
         rounds = passes if period == "pass" else max(1, ceil(passes * largest / period))
         watched = estimator.tol is not None or bool(estimator.verbose) or validation is not None

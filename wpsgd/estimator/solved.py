@@ -30,9 +30,12 @@ class Solved:
     dual: NDArray[np.float64] | None = None
 
 
-def placed(one: Solved, row: FloatArray) -> Solved:
-    """The same with its weights in `row`: of many classes, a second copy would be what takes most memory."""
-    row[:] = one.weights
+def placed(one: Solved, row: FloatArray, columns: NDArray[np.int32] | None = None) -> Solved:
+    """The same with its weights in `row`: of many classes, a second copy would be what takes most memory.
+
+    columns: where they belong in a row of zeros; None: they are all of it
+    """
+    row[slice(None) if columns is None else columns] = one.weights
     return replace(one, weights=row)
 
 
@@ -50,6 +53,6 @@ def without_last_column(weights: FloatArray) -> FloatArray:
     """The other columns, in the memory of `weights`, which is C-contiguous and lost."""
     models, columns = weights.shape
     kept, flat = columns - 1, weights.reshape(-1)
-    for row in range(models):
+    for row in range(1, models):
         flat[row * kept : (row + 1) * kept] = flat[row * columns : row * columns + kept]
     return flat[: models * kept].reshape(models, kept)

@@ -25,13 +25,14 @@ def warn(estimator: Any, solver: str, unmet: str) -> None:
     """Warns with what to do, if there is anything unmet."""
     if not unmet:
         return
-    met = "the duality gap" if solver == "dual" else "the improvement of the objective"
+    met = "the improvement of the objective" if solver == "sgd" else "the duality gap"
     if solver == "sgd" and estimator.early_stopping:
         met = "the improvement of the accuracy on validation rows"
+    unit = "Newton steps" if solver == "newton" else "passes"
     spent = {
         "max_seconds": f"{estimator.max_seconds} s",
-        "max_iter": f"max_iter={estimator.max_iter} passes",
-        "rounding": "as many passes as rounding lets gain anything",
+        "max_iter": f"max_iter={estimator.max_iter} {unit}",
+        "rounding": f"as many {unit} as rounding lets gain anything",
     }[unmet]
     instead = "raise tol" if unmet == "rounding" else f"raise {unmet} or tol"
     warnings.warn(
