@@ -4,7 +4,7 @@ config.toml        as used             results.json    what --json prints
 environment.json   versions, ids       trace.jsonl     who did what when
 models/LABEL.npz   final models        scores.json     of the final models
 figures/           PNG and SVG         checkpoints/    states to resume from
-logs/              one a rank
+logs/              one a rank         running.json    while a process is at work
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from typing import Any
 
 from wpsgd import trace
 from wpsgd.errors import ConfigError, WPSGDError
+from wpsgd.experiment import claim
+from wpsgd.experiment.claim import Claim
 from wpsgd.export import Model, save_model
 from wpsgd.trace import Event
 
@@ -30,12 +32,13 @@ _FOLDERS = ("models", "checkpoints", "figures", "logs")
 
 @dataclass(frozen=True, slots=True)
 class RunFolder:
-    """Paths and files of one run."""
+    """Paths and files of one run. claim: checked before anything is written"""
 
     path: Path
+    claim: Claim | None = None
 
-    def check(self, *, force: bool, resume: bool) -> None:
-        """Raises ConfigError where something is there that was not to be touched. Changes nothing."""
+    def check_place(self) -> None:
+        """Raises ConfigError where there is no folder, or none of a run. Changes nothing."""
         if self.path.exists() and not self.path.is_dir():
             raise ConfigError(f"{self.path}: is a file; name a folder with --out")
         content = self._content()
@@ -43,6 +46,19 @@ class RunFolder:
             raise ConfigError(
                 f"{self.path}: holds files that are not of a run; name another folder with --out"
             )
+
+    def take(self) -> None:
+        """Raises ConfigError where another run is at work in the folder, or nobody can write there."""
+        try:
+            if self.claim is not None:
+                self.claim.take()
+        except OSError as error:
+            raise self._unfit(error) from error
+
+    def check(self, *, force: bool, resume: bool) -> None:
+        """Raises ConfigError where a run is there that was not to be touched. Changes nothing."""
+        self.check_place()
+        content = self._content()
         if content and not resume and not force:
             raise ConfigError(
                 f"{self.path}: holds a run; --resume goes on with it, --force replaces it,"
@@ -61,9 +77,11 @@ class RunFolder:
 
     def _content(self) -> set[str]:
         try:
-            return {entry.name for entry in self.path.iterdir()} if self.path.is_dir() else set()
+            names = {entry.name for entry in self.path.iterdir()} if self.path.is_dir() else set()
         except OSError as error:
             raise self._unfit(error) from error
+        # what NFS keeps of a removed file that is still open begins with .nfs
+        return {name for name in names if not name.startswith((claim.NAME, ".nfs"))}
 
     def _unfit(self, error: OSError) -> ConfigError:
         return ConfigError(f"{self.path}: cannot be used ({error.strerror}); name another folder with --out")
@@ -84,6 +102,7 @@ class RunFolder:
     def write(self, name: str, text: str) -> None:
         """Writes a file of the folder, atomically. Raises WPSGDError where the disk refuses."""
         part = self.path / f"{name}.part"
+        self.check_claim()
         with _written(self.path / name):
             part.write_text(text, encoding="utf-8")
             os.replace(part, self.path / name)
@@ -92,14 +111,21 @@ class RunFolder:
         self.write(name, json.dumps(content, indent=1) + "\n")
 
     def write_trace(self, events: list[Event], header: dict[str, Any]) -> None:
+        self.check_claim()
         with _written(self.path / "trace.jsonl"):
             trace.write(self.path / "trace.jsonl", events, header)
 
     def save_model(self, label: str, model: Model) -> Path:
         path = self.path / "models" / f"{label}.npz"
+        self.check_claim()
         with _written(path):
             save_model(path, model)
         return path
+
+    def check_claim(self) -> None:
+        """Raises WPSGDError where another process has taken the folder over."""
+        if self.claim is not None:
+            self.claim.check()
 
     def checkpoints(self, label: str) -> Path:
         return self.path / "checkpoints" / label

@@ -15,6 +15,7 @@ from typing import Any
 from wpsgd.config import Settings
 from wpsgd.errors import WPSGDError
 from wpsgd.experiment import plan
+from wpsgd.experiment.claim import Claim
 from wpsgd.experiment.folder import RunFolder
 from wpsgd.experiment.printing import print_line, wide_console
 from wpsgd.experiment.progress import Style, make_progress
@@ -50,22 +51,33 @@ class Interrupted(WPSGDError):
 
 def perform(settings: Settings, runtime: Runtime, options: Options) -> None:
     """Trains, shows and writes what a config asks for. Raises Interrupted when a signal ended it early."""
-    stop, folder = Stop(options.max_seconds), RunFolder(options.out)
+    stop = Stop(options.max_seconds)
     progress = make_progress(options.progress, first=runtime.rank == 0)
+    claim = Claim(options.out, progress.say)
+    folder = RunFolder(options.out, claim)
     stop.told = progress.stopping
     study = Study(settings, runtime, folder, progress, stop, options.resume)
     with stop.listening():
         try:
-            _train(study, options)
+            _perform(study, options)
         finally:
-            progress.close()
-        if options.dry_run:
-            return
-        taken = runtime.gathered(resident)  # before figures are drawn
-        runtime.first(lambda: _finish(study, options, taken))
-        runtime.agreed(lambda: _tell_signal(study))
-        if runtime.rank == 0 and not study.complete:
-            progress.say(f"note: stopped after {stop.max_seconds:g} s; --resume --out {folder.path} goes on")
+            claim.release()
+
+
+def _perform(study: Study, options: Options) -> None:
+    runtime, progress = study.runtime, study.progress
+    try:
+        _train(study, options)
+    finally:
+        progress.close()
+    if options.dry_run:
+        return
+    taken = runtime.gathered(resident)  # before figures are drawn
+    runtime.first(lambda: _finish(study, options, taken))
+    runtime.agreed(lambda: _tell_signal(study))
+    if runtime.rank == 0 and not study.complete:
+        seconds, path = study.stop.max_seconds, study.folder.path
+        progress.say(f"note: stopped after {seconds:g} s; --resume --out {path} goes on")
 
 
 def _train(study: Study, options: Options) -> None:
@@ -88,6 +100,8 @@ def _train(study: Study, options: Options) -> None:
 
 
 def _check(folder: RunFolder, settings: Settings, facts: dict[str, Any], options: Options) -> None:
+    folder.check_place()
+    folder.take()
     folder.check(force=options.force, resume=options.resume)
     if options.resume:
         check_resumable(folder, settings, facts)
