@@ -29,6 +29,7 @@ from experiments.bench.peers import Knob, linear_svc, missing, ours, sgd_classif
 from experiments.bench.report import text_of  # noqa: E402
 from experiments.bench.results import Results, with_unit  # noqa: E402
 from experiments.bench.run import TASKS  # noqa: E402
+from experiments.bench.tasks import targets, vowpal  # noqa: E402
 from experiments.bench.tasks.epochs import ALPHA, trained  # noqa: E402
 from experiments.bench.timing import Times, interleaved, ratio  # noqa: E402
 from experiments.bench.tuning import Tried, best  # noqa: E402
@@ -194,8 +195,8 @@ class Competitor:
         self.clock[0] += self.seconds(setting)
         return np.array([max(0.0, float(self.needed - setting))])
 
-    def tried(self, name: str, *, bisect: bool) -> Tried:
-        knob = Knob(name, self.fit, tuple(2**k for k in range(8)), bisect=bisect)
+    def tried(self, name: str, *, bisect: bool, default: int | None = None) -> Tried:
+        knob = Knob(name, self.fit, tuple(2**k for k in range(8)), bisect=bisect, default=default)
         return Tried(knob, judge=lambda weights: float(weights[0]))
 
 
@@ -219,6 +220,17 @@ def test_tuning_takes_the_quickest_of_the_first_settings_that_do(clock: list[flo
     tolerance = Competitor(3, lambda k: seconds.get(k, 0.0), clock)
     assert tolerance.tried("tol", bisect=False).soonest(0.0) == 16
     assert 64 not in tolerance.asked
+
+
+def test_tuning_tries_the_default_too_unless_that_may_take_long(clock: list[float]) -> None:
+    seconds = {4: 1.5, 8: 1.6, 16: 1.7, 32: 1.8, 128: 0.5}
+    quick = Competitor(3, lambda k: seconds.get(k, 0.0), clock)
+    assert quick.tried("tol", bisect=False, default=128).soonest(0.0) == 128
+    assert quick.tried("tol", bisect=False).soonest(0.0) == 4
+    slow = Competitor(3, lambda k: (1.0 + tuning.PROMPT) * seconds.get(k, 0.0), clock)
+    assert slow.tried("tol", bisect=False, default=128).soonest(0.0) == 4
+    short = Competitor(8, lambda k: 1.0, clock)  # a default that does not reach the target
+    assert short.tried("tol", bisect=False, default=4).soonest(0.0) == 8
 
 
 def test_tuning_tries_nothing_beyond_a_fit_that_took_too_long(clock: list[float]) -> None:
@@ -274,6 +286,34 @@ def test_ratios_of_the_run_follow_from_its_measurements(ran: tuple[Results, str]
     }
     figure = next(one for one in results.figures if one.name.endswith(f"real-sim-twin, {case}"))
     assert figure.value == pytest.approx(walls["SGDClassifier"] / walls["ours"])
+
+
+def test_our_side_of_a_ratio_is_the_quicker_of_tuned_and_as_it_comes(tmp_path: Path) -> None:
+    bench = Bench("small", 1, False, tmp_path)
+    walls = {"LinearSVC": 8.0, "ours, float32": 4.0, "ours, float32, certified": 2.0, "ours, float64": 1.0}
+    walls["ours, float64, certified"] = 5.0
+    targets._figures(bench, "x", {name: Times((wall,), (wall,)) for name, wall in walls.items()}, True)
+    found = {one.name: one.value for one in bench.figures}
+    assert found["LinearSVC / ours, float32, x"] == 4.0
+    assert found["LinearSVC / ours, float64, x"] == 8.0
+    assert found["LinearSVC / ours, float64, certified, x"] == 1.6
+
+
+@pytest.mark.skipif(missing("vowpalwabbit") is not None, reason="vowpalwabbit is not installed")
+@pytest.mark.parametrize("way", ["online, passes", "--bfgs, passes"])
+def test_weights_read_from_vowpal_wabbit_are_those_it_predicts_with(
+    way: str, data: Data, tmp_path: Path
+) -> None:
+    rows, text = data.rows.unit_norm(), tmp_path / "rows.vw"
+    text.write_text(vowpal.text_of(rows), encoding="ascii")
+    workspace = vowpal.learnt(text, rows.features, vowpal.settings(len(rows))[way][0], 6)
+    weights = vowpal.weights_of(workspace, rows.features)
+    lines = text.read_text().splitlines()[:50]
+    predicted = [workspace.predict(line.partition("|")[1] + line.partition("|")[2]) for line in lines]
+    margins_of_labels = np.clip(rows.to_scipy()[:50] @ weights, -1.0, 1.0)  # as it says them with this loss
+    np.testing.assert_allclose(margins_of_labels, predicted, rtol=1e-3, atol=1e-4)
+    assert (np.abs(predicted) < 1.0).sum() > 5
+    workspace.finish()
 
 
 def test_all_who_are_timed_to_a_target_have_reached_it(ran: tuple[Results, str]) -> None:

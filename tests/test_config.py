@@ -168,6 +168,10 @@ REFUSED = {
         "[model] alhpa: unknown key; did you mean 'alpha'? (allowed: loss, solver, alpha, learning_rate,"
         " eta0, power_t, w0, intercept, dtype, shuffle, block, seed, class_weight, tol)",
     ),
+    "another penalty": (
+        WP + '[model]\npenalty = "l1"',
+        "[model] penalty: no key: the penalty is L2, of strength alpha; L1 and elastic net are out of scope",
+    ),
     "a table that is misspelt": (
         WP + "[modle]",
         "modle: unknown table; did you mean 'model'? (allowed: data, model, machine, report, strategy,"

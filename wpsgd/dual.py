@@ -53,7 +53,7 @@ def solve_dual(
 ) -> DualResult:
     """The linear SVM without intercept whose duality gap is at most `tol` times its objective.
 
-    loss: "hinge" or "squared_hinge"; alpha: L2 strength lambda, LIBLINEAR's 1 / (C n)
+    loss: "hinge" or "squared_hinge"; alpha: L2 strength lambda, LIBLINEAR's 1 / (C sum of sample weights)
     max_epochs: rows visited over rows held, after which the model is given as it is
     The same seed gives the same bits. Raises ConfigError, DataError.
     """

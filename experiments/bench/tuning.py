@@ -1,17 +1,17 @@
-"""Each competitor at its best: the setting that reaches a target soonest, found before any clock."""
+"""Each competitor at its best: of the settings tried that reach a target the quickest, before any clock."""
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from numpy.typing import NDArray
-
 from experiments.bench.peers import Knob
 
 PATIENCE = 40.0  # seconds of one fit beyond which nothing longer is tried
+PROMPT = 2.0  # seconds of the closest fit beyond which a default that may be closer still is not tried
 FINE = 1.1  # a bisection ends when its bounds are closer than this factor
 FURTHER = 3  # rungs beyond the first that reaches a target: a closer goal may end a solver in fewer checks
 
@@ -21,7 +21,7 @@ class Tried:
     """A knob's fits so far: setting to (objective, seconds)."""
 
     knob: Knob
-    judge: Callable[[NDArray[Any]], float]
+    judge: Callable[[Any], float]
     known: dict[int, tuple[float, float]] = field(default_factory=dict)
 
     def objective(self, setting: int) -> float:
@@ -36,18 +36,29 @@ class Tried:
     def seconds(self, setting: int) -> float:
         return self.known[setting][1]
 
+    @property
+    def nearest(self) -> float:
+        """The lowest objective so far."""
+        return min((objective for objective, _ in self.known.values()), default=math.inf)
+
     def soonest(self, target: float) -> int | None:
-        """The quickest of the first settings whose objective is at most `target`; None as `smallest`."""
+        """The quickest of all settings tried whose objective is at most `target`, the default among them.
+
+        A tolerance is followed by some closer ones. None as `smallest`.
+        """
         first = self.smallest(target)
-        if first is None or self.knob.bisect:
-            return first
-        start = self.knob.ladder.index(first)
-        reached = []
-        for setting in self.knob.ladder[start : start + 1 + FURTHER]:
-            if self.objective(setting) <= target:
-                reached.append(setting)
-            if self.seconds(setting) > PATIENCE:
-                break
+        if first is None:
+            return None
+        if not self.knob.bisect:
+            start = self.knob.ladder.index(first)
+            for setting in self.knob.ladder[start : start + 1 + FURTHER]:
+                self.objective(setting)
+                if self.seconds(setting) > PATIENCE:
+                    break
+        default = self.knob.default
+        if default is not None and self.seconds(max(self.known)) <= PROMPT:
+            self.objective(default)
+        reached = [setting for setting, (objective, _) in self.known.items() if objective <= target]
         return min(reached, key=self.seconds)
 
     def smallest(self, target: float) -> int | None:

@@ -175,10 +175,14 @@ def test_the_catalogue_states_the_true_shape(name: str) -> None:
         ("real-sin", r"no data set is called 'real-sin'; did you mean 'real-sim'\?"),
         ("absent/some.svm", r"absent/some\.svm: no such file, nor is there a directory absent"),
         ("{folder}/sone.svm", r"sone\.svm: no such file; did you mean 'some\.svm'\?"),
-        ("{folder}", r": no store: there is no meta\.json in it"),
+        (
+            "{folder}/empty",
+            r"empty: cannot be read: is a directory without part files, and no store: there is no meta",
+        ),
     ],
 )
 def test_a_source_that_is_not_there_is_refused(file: Path, source: str, message: str) -> None:
+    (file.parent / "empty").mkdir()
     with pytest.raises(DataError, match=message):
         load(source.format(folder=file.parent))
 

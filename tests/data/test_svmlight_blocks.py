@@ -6,6 +6,7 @@ import gzip
 import io
 import os
 import random
+import re
 import threading
 from collections import Counter
 from collections.abc import Generator
@@ -42,10 +43,16 @@ def arrays(block: Block) -> list[bytes]:
     return [part.tobytes() for part in parts]
 
 
+def without_blanks_behind_colons(text: bytes) -> bytes:
+    """`63: .50` as `63:.50`: scikit-learn refuses the first, which LIBSVM writes and reads."""
+    lines = [line.partition(b"#")[0] for line in text.split(b"\n")]
+    return b"\n".join(re.sub(rb"(?<=[0-9]):[ \t\r\v\f]+(?=[^\s:]+(\s|$))", b":", line) for line in lines)
+
+
 def by_scikit_learn(text: bytes) -> list[bytes] | None:
     """The same arrays, or None where it refuses the text."""
     try:
-        matrix, labels = load_svmlight_file(io.BytesIO(text), zero_based=True)
+        matrix, labels = load_svmlight_file(io.BytesIO(without_blanks_behind_colons(text)), zero_based=True)
     except (ValueError, IndexError, OverflowError):
         return None
     whole = np.asarray(matrix.indptr, np.int64), np.asarray(matrix.indices, np.int64), matrix.data, labels

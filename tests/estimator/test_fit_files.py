@@ -99,8 +99,9 @@ def test_what_does_not_go_with_a_path_is_said_in_a_line(
             model.fit(text)
     with pytest.raises(DataError, match=r"nothing\.svm: no such file"):
         model.fit(tmp_path / "nothing.svm")
+    (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match=r"there is no meta\.json"):
-        model.fit(tmp_path)
+        model.fit(tmp_path / "empty")
     with pytest.raises(ConfigError, match=r"^y: must be left out beside a path"):
         model.fit(text, np.ones(300))
     with pytest.raises(ConfigError, match=r"^sample_weight: not beside a path"):

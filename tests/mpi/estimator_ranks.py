@@ -297,6 +297,16 @@ def weights_that_are_set_are_begun_with() -> None:
         WPSGDClassifier(runtime=RUNTIME, **keys).fit(*parts, coef_init=np.ones((1, 7 if RANK == 3 else 120)))
 
 
+def adaptive_steps_get_smaller_on_all_ranks() -> None:
+    X, y = whole(600)
+    parts = mine(X, y)
+    keys: dict[str, Any] = {"strategy": "simuparallel", "eta0": 0.1, "random_state": 0, "runtime": RUNTIME}
+    adaptive = WPSGDClassifier(learning_rate="adaptive", **keys).fit(*parts)
+    same_everywhere(adaptive)
+    assert len(set(shared(adaptive.n_iter_))) == 1
+    assert adaptive.n_iter_ > WPSGDClassifier(learning_rate="constant", **keys).fit(*parts).n_iter_
+
+
 def the_runtime_survives_clone_copy_and_pickle() -> None:
     X, y = whole(600)
     parts = mine(X, y)
@@ -329,5 +339,6 @@ if __name__ == "__main__":
     classes_that_share_passes_are_those_one_by_one()
     what_one_rank_gets_wrong_all_ranks_raise()
     weights_that_are_set_are_begun_with()
+    adaptive_steps_get_smaller_on_all_ranks()
     the_runtime_survives_clone_copy_and_pickle()
     (Path(sys.argv[1]) / f"rank-{RANK}").touch()

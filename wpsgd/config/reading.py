@@ -27,6 +27,11 @@ TABLES: Mapping[str, type[Table]] = {
 }
 
 
+# keys of other tools, and why there is none of them
+_L2 = "no key: the penalty is L2, of strength alpha; L1 and elastic net are out of scope"
+NO_KEYS: Mapping[str, Mapping[str, str]] = {"model": {"penalty": _L2, "l1": _L2, "l1_ratio": _L2}}
+
+
 def load(
     path_or_name: str | Path,
     *,
@@ -96,7 +101,7 @@ def _settings(raw: Mapping[str, Any], origins: Mapping[Place, str], file: str) -
     allowed = [*TABLES, "strategy", SMALL]
     problems = [Problem((name,), unknown("table", name, allowed)) for name in raw if name not in allowed]
     tables = {
-        name: checked(kind, raw.get(name, {}), (name,), f"[{name}]", problems)
+        name: checked(kind, raw.get(name, {}), (name,), f"[{name}]", problems, NO_KEYS.get(name))
         for name, kind in TABLES.items()
     }
     entries = [_entry(values, place, problems) for place, values in enumerate(raw["strategy"])]

@@ -82,6 +82,7 @@ class DataSettings(Table):
     """[data]: see wpsgd.data.load. test: a fraction of the rows, a file, or None for no test rows.
 
     weights: a file of sample weights, or None.
+    sort_indices: whether indices that do not ascend within a row are sorted rather than refused
 
     cache: whether large texts are converted once and kept, see wpsgd.data.cache
     """
@@ -98,9 +99,15 @@ class DataSettings(Table):
     scale: float = Field(default=1.0, gt=0.0, description="a number > 0")
     sharding: str = choice(SHARDINGS, "shuffled")
     cache: bool = Field(default=True, description="true or false")
+    sort_indices: bool = Field(default=False, description="true or false")
     weights: Annotated[Name | None, absent(False)] = Field(
         default=None, description="a file of one number a row, or false for none"
     )
+
+    def values(self) -> dict[str, Any]:
+        # a run that began before there was the key can be resumed
+        unused = () if self.sort_indices else ("sort_indices",)
+        return {key: value for key, value in super().values().items() if key not in unused}
 
     @field_serializer("test")
     def _none_is_false(self, test: float | str | None) -> float | str | bool:

@@ -9,15 +9,18 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from wpsgd.data import catalog
 from wpsgd.data.convert import Wishes, convert
 from wpsgd.data.partial import Unwritable
+from wpsgd.data.source import expanded, files_of, is_pattern, reads_once
 from wpsgd.data.store import FORMAT, is_store
 from wpsgd.data.textfile import is_compressed
 from wpsgd.errors import ConfigError, DataError
@@ -40,7 +43,8 @@ def stored(source: str, wishes: Wishes, say: Callable[[str], None]) -> Path | No
     text = _text_of(source)
     if text is None or not _is_large(text):
         return None
-    folder = catalog.cache_folder() / "stores" / f"{text.name}-{_key(text, wishes)}"
+    name = re.sub(r"[^\w.-]", "_", text.name)  # a pattern has other characters
+    folder = catalog.cache_folder() / "stores" / f"{name}-{_key(text, wishes)}"
     if is_store(folder):
         _used(folder)
         return folder
@@ -63,7 +67,7 @@ def limit_bytes() -> int:
     """The most that the cache holds. Raises ConfigError where the environment says what cannot be meant."""
     text = os.environ.get(LIMIT, str(DEFAULT_GIB))
     try:
-        gib = float(text)
+        gib = float(text.replace("_", "x"))  # float() reads 1_0 as 10
     except ValueError:
         gib = -1.0
     if not 0.0 <= gib <= 1e6:
@@ -116,8 +120,9 @@ def _size(store: Path) -> int:
 
 def _text_of(source: str) -> Path | None:
     if source not in catalog.names():
-        path = Path(source).expanduser()
-        return path if path.is_file() else None
+        path = expanded(source)
+        there = is_pattern(path) or (path.exists() and not is_store(path))
+        return path if there and not any(map(reads_once, files_of(path))) else None
     if catalog.entry(source).origin != "download":
         return None
     try:
@@ -127,15 +132,21 @@ def _text_of(source: str) -> Path | None:
 
 
 def _is_large(text: Path) -> bool:
-    return text.stat().st_size * (COMPRESSION if is_compressed(text) else 1) >= LARGE
+    sizes = (file.stat().st_size * (COMPRESSION if is_compressed(file) else 1) for file in files_of(text))
+    return sum(sizes) >= LARGE
 
 
 def _key(text: Path, wishes: Wishes) -> str:
-    facts = text.stat()
-    with text.open("rb") as stream:
-        first = stream.read(SAMPLE)
-        stream.seek(-min(SAMPLE, facts.st_size), os.SEEK_END)
-        samples = hashlib.sha256(first + stream.read())
-    known = {"format": FORMAT, "size": facts.st_size, "changed": facts.st_mtime_ns, **asdict(wishes)}
+    """Of one file, the first and the last bytes; of many, fewer bytes of each."""
+    files = files_of(text)
+    samples, length = hashlib.sha256(), SAMPLE // len(files)
+    known: dict[str, Any] = {"format": FORMAT, **asdict(wishes), "files": []}
+    for file in files:
+        facts = file.stat()
+        known["files"].append((facts.st_size, facts.st_mtime_ns))
+        with file.open("rb") as stream:
+            samples.update(stream.read(length))
+            stream.seek(-min(length, facts.st_size), os.SEEK_END)
+            samples.update(stream.read())
     samples.update(json.dumps(known, sort_keys=True).encode())
     return samples.hexdigest()[:16]

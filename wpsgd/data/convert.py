@@ -17,6 +17,7 @@ import numpy as np
 
 from wpsgd.data.arrange import Draft, Plan, planned, write_arrays
 from wpsgd.data.partial import appearing
+from wpsgd.data.source import expanded, files_of, reads_once
 from wpsgd.data.store import META, Array, Meta, Source, Store, open_store
 from wpsgd.data.svmlight import ZeroBased, check_zero_based
 from wpsgd.data.svmlight_blocks import Terms, read_blocks
@@ -34,6 +35,7 @@ class Wishes:
     zero_based: whether indices count from 0; "auto": they do if an index 0 occurs
     unit_norm: scales each row to unit L2 norm; seed: of the rows' permutation
     skip_bad_lines: leaves out lines with a fault, and counts them
+    sort_indices: sorts indices that do not ascend within a row, rather than refuse them
     """
 
     dtype: str = "float64"
@@ -41,6 +43,7 @@ class Wishes:
     unit_norm: bool = False
     seed: int = 0
     skip_bad_lines: bool = False
+    sort_indices: bool = False
 
     def __post_init__(self) -> None:
         check_zero_based(self.zero_based)
@@ -59,47 +62,56 @@ def convert(
     force: bool = False,
     wait: bool = False,
 ) -> Store:
-    """Converts a svmlight file, plain or compressed, into a store; its arrays do not depend on `jobs`.
+    """Converts svmlight text into a store; its arrays do not depend on `jobs`.
 
+    source: a file, plain or compressed, a pipe, or a folder or a pattern of part files, see source.py
     jobs: threads that parse, by default one for each processor
     force: replaces a folder that is there; wait: for another process that converts into the same folder
     Raises DataError for a text that cannot be read or a folder that cannot be written, ConfigError for
     arguments that cannot be meant.
     """
-    path, target, wishes = Path(source), Path(folder), wishes or Wishes()
+    path, target, wishes = expanded(source), Path(folder), wishes or Wishes()
     if jobs is not None and jobs < 1:
         raise ConfigError(f"jobs = {jobs}: an integer of at least 1 is needed")
     with ThreadPoolExecutor(1) as aside, appearing(target, force=force, wait=wait) as part:
-        described = aside.submit(_described, path)
-        draft = _parsed(path, part, wishes, jobs or free_processors())
+        whole = None if reads_once(path) else aside.submit(_described, path)
+        draft, parsed = _parsed(path, part, wishes, jobs or free_processors())
         plan = planned(draft, path, wishes.zero_based, wishes.seed)
         write_arrays(part, draft, plan, jobs or free_processors())
-        meta = meta_of(draft, plan, wishes, described.result())
+        meta = meta_of(draft, plan, wishes, parsed if whole is None else whole.result())
         # last, because it is what makes the folder a store
         (part / META).write_text(meta.model_dump_json(indent=1) + "\n", encoding="utf-8")
     return open_store(target)
 
 
 def _described(path: Path) -> Source:
-    try:
-        with path.open("rb") as stream:
-            checksum = hashlib.file_digest(stream, "sha256").hexdigest()
-            return Source(name=path.name, bytes=stream.tell(), sha256=checksum)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {(error.strerror or str(error)).lower()}") from error
+    """The checksum is that of all files, one behind another."""
+    checksum, size = hashlib.sha256(), 0
+    for file in files_of(path):
+        try:
+            with file.open("rb") as stream:
+                while piece := stream.read(1 << 20):
+                    checksum.update(piece)
+                    size += len(piece)
+        except OSError as error:
+            raise DataError(f"{file}: cannot be read: {(error.strerror or str(error)).lower()}") from error
+    return Source(name=path.name, bytes=size, sha256=checksum.hexdigest())
 
 
-def _parsed(path: Path, part: Path, wishes: Wishes, jobs: int) -> Draft:
-    draft = Draft(part, np.dtype(wishes.dtype))
-    terms = Terms(wishes.zero_based is False, draft.dtype, wishes.skip_bad_lines)
+def _parsed(path: Path, part: Path, wishes: Wishes, jobs: int) -> tuple[Draft, Source]:
+    """The rows, and of a pipe the source: its bytes are gone, so that the checksum is that of the rows."""
+    draft, checksum, piped = Draft(part, np.dtype(wishes.dtype)), hashlib.sha256(), reads_once(path)
+    terms = Terms(wishes.zero_based is False, draft.dtype, wishes.skip_bad_lines, wishes.sort_indices)
     with draft.indices_file.open("wb") as indices, draft.values_file.open("wb") as values:
         for block in read_blocks(path, terms, jobs):
             draft.add(block)
+            for array in (block.indptr, block.indices, block.values, block.labels) if piped else ():
+                checksum.update(array.tobytes())
             block.indices.tofile(indices)
             if wishes.unit_norm:
                 scale_to_unit(block.indptr, block.values, block.values)
             block.values.tofile(values)
-    return draft
+    return draft, Source(name=path.name, bytes=0, sha256=checksum.hexdigest())
 
 
 def meta_of(draft: Draft, plan: Plan, wishes: Wishes, source: Source) -> Meta:

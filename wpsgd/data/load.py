@@ -22,6 +22,8 @@ from wpsgd.data.labels import positive_classes, require_both, signs
 from wpsgd.data.load_store import Demands, Stored, read_store
 from wpsgd.data.rows import Rows
 from wpsgd.data.sample_weights import ClassWeight, read_weights, weighted
+from wpsgd.data.source import expanded, is_pattern, is_stdin
+from wpsgd.data.store import is_store
 from wpsgd.data.svmlight import ZeroBased, read_together
 from wpsgd.data.synthetic import kdd2010_twin, real_sim_twin
 from wpsgd.errors import ConfigError, DataError, nearest
@@ -63,6 +65,7 @@ class _Wishes:
     unit_norm: bool
     store: Path | None
     unreachable: str
+    sort_indices: bool
 
 
 def load(
@@ -80,8 +83,11 @@ def load(
     weights: str | os.PathLike[str] | None = None,
     class_weight: ClassWeight | None = None,
     unreachable: str = "",
+    sort_indices: bool = False,
 ) -> Dataset:
-    """A data set from the catalogue, by its name, or from a svmlight file or a store, by its path.
+    """A data set from the catalogue, by its name, or from svmlight text or a store, by its path.
+
+    source: a name, or a path as wpsgd.data.source has it: a file, a pipe, a folder or a pattern of part files
 
     test: a svmlight file, or the share of rows to set aside; None: the test file of a catalogued set, if any
     positive: labels that become +1; None: those of the catalogue, else the larger of exactly two
@@ -94,16 +100,17 @@ def load(
     weights: a file of sample weights, one for each row of `source`, before any are set aside
     class_weight: "balanced", or factors for the classes -1 and +1, of training rows
     unreachable: why the files of `source` cannot be fetched, where that was tried already
+    sort_indices: whether indices that do not ascend within a row are sorted rather than refused
     Raises DataError for data that cannot be trained on, ConfigError for arguments that cannot be meant.
     """
     share, test_file = _understood_test(test)
     dtype = _checked_dtype(dtype)
     own_test = test is None
     asked = (own_test, test_file, positive, zero_based, scale, seed, dtype, unit_norm, store, unreachable)
-    wishes = _Wishes(*asked)
+    wishes = _Wishes(*asked, sort_indices)
     data = _read(os.fspath(source), wishes)
     if weights is not None:
-        data = _with_own_weights(data, Path(weights).expanduser())
+        data = _with_own_weights(data, expanded(weights))
     if share is not None:
         data = _split(data, share, seed)
     require_both(data.train.labels, f"{data.name}, training rows")
@@ -116,7 +123,7 @@ def _understood_test(test: str | os.PathLike[str] | float | None) -> tuple[float
     if test is None:
         return None, None
     if isinstance(test, (str, os.PathLike)):
-        return None, Path(test).expanduser()
+        return None, expanded(test)
     if isinstance(test, bool) or not 0.0 < test < 1.0:
         raise ConfigError(f"test = {test}: a path, or a share of rows strictly between 0 and 1, is needed")
     return float(test), None
@@ -132,7 +139,7 @@ def _checked_dtype(dtype: DTypeLike) -> DTypeLike:
 def _read(source: str, wishes: _Wishes) -> Dataset:
     if source not in catalog.names():
         path = _existing(source)
-        return _from_store(source, path, wishes) if path.is_dir() else _from_files(source, [path], wishes)
+        return _from_store(source, path, wishes) if is_store(path) else _from_files(source, [path], wishes)
     entry = catalog.entry(source)
     if wishes.positive is None:
         wishes = replace(wishes, positive=entry.positive)
@@ -145,8 +152,8 @@ def _read(source: str, wishes: _Wishes) -> Dataset:
 
 def _existing(source: str) -> Path:
     """The path, if there is a file; otherwise an error with names that are nearly the same."""
-    path = Path(source).expanduser()
-    if path.exists():
+    path = expanded(source)
+    if is_stdin(path) or path.exists() or is_pattern(path):
         return path
     looks_like_path = len(path.parts) > 1 or bool(path.suffix)
     if not looks_like_path:
@@ -165,14 +172,18 @@ def _from_files(name: str, files: list[Path], wishes: _Wishes) -> Dataset:
     if wishes.store is not None:
         return _from_store(name, wishes.store, replace(wishes, test_file=files[1] if files[1:] else None))
     (train, *rest), zero_based = read_together(
-        files, zero_based=wishes.zero_based, positive=wishes.positive, dtype=wishes.dtype
+        files,
+        zero_based=wishes.zero_based,
+        positive=wishes.positive,
+        dtype=wishes.dtype,
+        sort_indices=wishes.sort_indices,
     )
     notes = _scale_note(name, wishes.scale)
     return Dataset(name, train, rest[0] if rest else None, notes=notes, zero_based=zero_based)
 
 
 def _from_store(name: str, path: Path, wishes: _Wishes) -> Dataset:
-    demands = Demands(wishes.zero_based, wishes.unit_norm, wishes.dtype)
+    demands = Demands(wishes.zero_based, wishes.unit_norm, wishes.dtype, wishes.sort_indices)
     train, test, stored, notes = read_store(name, path, wishes.positive, wishes.test_file, demands)
     return Dataset(
         name,

@@ -44,6 +44,7 @@ class Demands:
     zero_based: ZeroBased
     unit_norm: bool
     dtype: DTypeLike
+    sort_indices: bool = False
 
 
 def read_store(
@@ -61,7 +62,7 @@ def read_store(
     store = open_store(path)
     _check(store, name, demands)
     known = np.array(store.meta.classes)
-    rows, labels = (None, np.empty(0)) if test is None else _test_rows(store, test, demands.dtype)
+    rows, labels = (None, np.empty(0)) if test is None else _test_rows(store, test, demands)
     where = name if test is None else f"{name}, {test}"
     positives = positive_classes(np.append(known, labels), positive, where)
     train = store.rows(positives=positives).astype(demands.dtype)
@@ -86,8 +87,9 @@ def _check(store: Store, name: str, demands: Demands) -> None:
         )
 
 
-def _test_rows(store: Store, test: Path, dtype: DTypeLike) -> tuple[Rows, NDArray[np.float64]]:
-    rows, labels = read_classes(test, zero_based=store.meta.zero_based, dtype=dtype)
+def _test_rows(store: Store, test: Path, demands: Demands) -> tuple[Rows, NDArray[np.float64]]:
+    wish, base = demands.sort_indices, store.meta.zero_based
+    rows, labels = read_classes(test, zero_based=base, dtype=demands.dtype, sort_indices=wish)
     rows = store.relabelled(rows)
     return rows.unit_norm() if store.meta.unit_norm else rows, labels
 

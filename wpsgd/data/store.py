@@ -33,7 +33,7 @@ Count = Annotated[int, Field(ge=0)]
 
 
 class Source(BaseModel):
-    """Where the rows come from."""
+    """Where the rows come from. bytes: of all files, 0 where there were none, as of a pipe."""
 
     model_config = ConfigDict(frozen=True)
 

@@ -17,6 +17,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from wpsgd.data.labels import positive_classes, signs
 from wpsgd.data.rows import FloatArray, Rows
+from wpsgd.data.source import expanded, files_of, reads_once, refuse_pipe
 from wpsgd.data.svmlight_blocks import Span, Terms, read_blocks, stretch
 from wpsgd.data.svmlight_fault import LARGEST_INDEX
 from wpsgd.data.textfile import is_compressed, replacing
@@ -57,17 +58,25 @@ def read_svmlight(
     zero_based: ZeroBased = "auto",
     positive: Sequence[float] | None = None,
     dtype: DTypeLike = np.float64,
+    sort_indices: bool = False,
 ) -> Rows:
-    """The rows of a svmlight file, plain or compressed (bz2, gz, xz).
+    """The rows of a svmlight file, plain or compressed (bz2, gz, xz, and zst where Python can read it).
 
+    path: a file, a pipe, "-" for standard input, or a folder or a pattern of part files, see source.py
     features: number of columns, at least those of the file, which are the default
     zero_based: whether indices count from 0; "auto": they do if an index 0 occurs
     positive: labels that become +1, all others becoming -1; without it the larger of exactly two is +1
     dtype: of values and labels, float32 or float64
+    sort_indices: whether indices that do not ascend within a row are sorted rather than refused
     Raises DataError, with line and column where there are any, for a file that cannot be trained on.
     """
     return read_together(
-        [path], features=features, zero_based=zero_based, positive=positive, dtype=dtype
+        [path],
+        features=features,
+        zero_based=zero_based,
+        positive=positive,
+        dtype=dtype,
+        sort_indices=sort_indices,
     ).rows[0]
 
 
@@ -78,13 +87,18 @@ def read_together(
     zero_based: ZeroBased = "auto",
     positive: Sequence[float] | None = None,
     dtype: DTypeLike = np.float64,
+    sort_indices: bool = False,
 ) -> Together:
     """Files of one data set, such as train and test, with columns, base and classes in common.
 
     Arguments and errors are those of `read_svmlight`; the classes are those of all files together.
     """
     check_zero_based(zero_based)
-    tables = [_read(Path(path), zero_based is False, dtype) for path in paths]
+    files = [expanded(path) for path in paths]
+    if twice := next((file for file in files if files.count(file) > 1 and reads_once(file)), None):
+        raise ConfigError(f"{twice}: is a pipe, which can be read once, and is named twice: name a file")
+    terms = Terms(zero_based is False, dtype, any_order=sort_indices)
+    tables = [_read(file, terms) for file in files]
     has_zero = any(table.indices.min(initial=1) == 0 for table in tables)
     base = 0 if zero_based is True or (zero_based == "auto" and has_zero) else 1
     columns = _columns(tables, base, features)
@@ -93,18 +107,24 @@ def read_together(
     return Together(tuple(_rows(table, base, columns, positives) for table in tables), base == 0)
 
 
-def read_unlabelled(path: str | os.PathLike[str], *, zero_based: ZeroBased = "auto") -> Rows:
+def read_unlabelled(
+    path: str | os.PathLike[str], *, zero_based: ZeroBased = "auto", sort_indices: bool = False
+) -> Rows:
     """The rows of a svmlight file whose labels do not matter: all become +1. Errors as `read_svmlight`."""
-    table = _read(Path(path), zero_based is False, np.float64)
+    table = _read(expanded(path), Terms(zero_based is False, any_order=sort_indices))
     base = 0 if zero_based is True or (zero_based == "auto" and table.indices.min(initial=1) == 0) else 1
     return _rows(table, base, _columns([table], base, None), np.unique(table.labels))
 
 
 def read_classes(
-    path: str | os.PathLike[str], *, zero_based: bool, dtype: DTypeLike = np.float64
+    path: str | os.PathLike[str],
+    *,
+    zero_based: bool,
+    dtype: DTypeLike = np.float64,
+    sort_indices: bool = False,
 ) -> tuple[Rows, NDArray[np.float64]]:
     """Rows, all labelled +1, with the labels as the file has them. Errors as `read_svmlight`."""
-    table = _read(Path(path), not zero_based, dtype)
+    table = _read(expanded(path), Terms(not zero_based, dtype, any_order=sort_indices))
     base = int(not zero_based)
     return _rows(table, base, _columns([table], base, None), np.unique(table.labels)), table.labels
 
@@ -137,19 +157,25 @@ class Part:
 
 
 def read_part(
-    path: str | os.PathLike[str], part: int = 0, parts: int = 1, *, zero_based: ZeroBased = "auto"
+    path: str | os.PathLike[str],
+    part: int = 0,
+    parts: int = 1,
+    *,
+    zero_based: ZeroBased = "auto",
+    sort_indices: bool = False,
 ) -> Part:
     """One of `parts` stretches of a file, one behind the other; one of several may be without rows.
 
-    Of plain text no more is read; compressed text is read whole and the rest forgotten.
+    Of plain text no more is read; compressed text is read whole and the rest forgotten. A pipe has one part.
     Errors as `read_svmlight`, of the stretch.
     """
-    file = Path(path)
+    file, terms = expanded(path), Terms(zero_based is False, any_order=sort_indices)
     if parts == 1:
-        return Part(_read(file, zero_based is False, np.float64))
-    if not is_compressed(file):
-        return Part(_read(file, zero_based is False, np.float64, stretch(file, part, parts)))
-    table = _read(file, zero_based is False, np.float64)
+        return Part(_read(file, terms))
+    refuse_pipe(file, f"{parts} ranks are to share it")
+    if not any(map(is_compressed, files_of(file))):
+        return Part(_read(file, terms, stretch(file, part, parts)))
+    table = _read(file, terms)
     first, last = (len(table.labels) * number // parts for number in (part, part + 1))
     entries = slice(table.indptr[first], table.indptr[last])
     indptr = table.indptr[first : last + 1] - table.indptr[first]
@@ -195,15 +221,15 @@ def _text(rows: Rows) -> bytes:
     )
 
 
-def _read(path: Path, one_based: bool, dtype: DTypeLike, span: Span | None = None) -> _Table:
+def _read(path: Path, terms: Terms, span: Span | None = None) -> _Table:
     """The whole file or a stretch of it, its blocks put together."""
-    blocks = list(read_blocks(path, Terms(one_based, dtype), span=span))
+    blocks = list(read_blocks(path, terms, span=span))
     lengths = [np.zeros(1, np.int64), *(np.diff(block.indptr) for block in blocks)]
     table = _Table(
         path,
         np.cumsum(np.concatenate(lengths)),
         _joined([block.indices for block in blocks], np.int32),
-        _joined([block.values for block in blocks], dtype),
+        _joined([block.values for block in blocks], terms.dtype),
         _joined([block.labels for block in blocks], np.float64),
     )
     if span is None and not len(table.labels):

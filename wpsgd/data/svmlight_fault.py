@@ -11,7 +11,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from wpsgd.data.foreign import hint
+
 LARGEST_INDEX = int(np.iinfo(np.int32).max)
+SHOWN = 40  # characters of a token
+INTEGER = re.compile(rb"[+-]?[0-9]+")  # int() also reads 1_000
+SORTING = "sort_indices sorts them ([data] sort_indices = true, wpsgd data convert --sort-indices)"
 
 
 class Line(NamedTuple):
@@ -33,23 +38,32 @@ class Fault(Exception):
         return f"{self.line}:{self.column}: {self.what}"
 
 
-def parse_line(text: bytes, lowest: int, largest: float) -> Line | None:
+def parse_line(text: bytes, lowest: int, largest: float, any_order: bool = False) -> Line | None:
     """The label and the entries of a line, or None where it is blank or a comment.
 
     lowest: the smallest index there may be; largest: the largest magnitude of a value
-    Raises Fault, of line 1, for the first thing that is wrong.
+    any_order: whether indices may stand in any order, to be sorted here; none may occur twice
+    Raises Fault, of line 1, for the first thing that is wrong, which names another tool's format.
     """
-    line: Line | None = None
-    for place, match in enumerate(re.finditer(rb"\S+", text.partition(b"#")[0])):
-        token = match.group()
+    label: float | None = None
+    entries: dict[int, float] = {}
+    content = text.partition(b"#")[0]
+    tokens = list(re.finditer(rb"\S+", content))
+    place = 0
+    while place < len(tokens):
+        token, start = tokens[place].group(), tokens[place].start()
         try:
-            if line is None:
-                line = Line(_checked_label(token), [], [])
+            if label is None:
+                label = _checked_label(token)
             elif not (place == 1 and token.startswith(b"qid:")):
-                _add_entry(line, token, lowest, largest)
+                place += _add_entry(entries, tokens[place : place + 2], lowest, largest, any_order)
         except Fault as fault:
-            raise Fault(fault.what, match.start() + 1 + fault.column) from None
-    return line
+            raise Fault(fault.what + hint(content), start + 1 + fault.column) from None
+        place += 1
+    if label is None:
+        return None
+    indices = sorted(entries) if any_order else list(entries)
+    return Line(label, indices, [entries[index] for index in indices])
 
 
 def _checked_label(token: bytes) -> float:
@@ -63,38 +77,47 @@ def _checked_label(token: bytes) -> float:
     return label
 
 
-def _add_entry(line: Line, token: bytes, lowest: int, largest: float) -> None:
+def _add_entry(
+    entries: dict[int, float], tokens: list[re.Match[bytes]], lowest: int, largest: float, any_order: bool
+) -> int:
+    """Adds the entry of the first token; how many more it took: 1 where a blank stands behind the colon."""
+    token = tokens[0].group()
     index_text, colon, value_text = token.partition(b":")
     if not colon:
         raise Fault(f"{_shown(token)} is not index:value")
-    index = _checked_index(token, index_text, line.indices[-1] if line.indices else -1, lowest)
+    index = _checked_index(token, index_text, entries, lowest, any_order)
+    offset, more = len(index_text) + 1, 0
+    if not value_text and len(tokens) > 1 and b":" not in tokens[1].group():
+        value_text, offset, more = tokens[1].group(), tokens[1].start() - tokens[0].start(), 1
     value = _number(value_text)
-    offset = len(index_text) + 1
     if not value_text:
         raise Fault(f"{_shown(token)} has no value", offset)
     if value is None:
         raise Fault(f"value {_shown(value_text)} is not a number", offset)
     if not abs(value) <= largest:
         raise Fault(f"value {_shown(value_text)} is not finite", offset)
-    line.indices.append(index)
-    line.values.append(value)
+    entries[index] = value
+    return more
 
 
-def _checked_index(token: bytes, text: bytes, previous: int, lowest: int) -> int:
+def _checked_index(token: bytes, text: bytes, entries: dict[int, float], lowest: int, any_order: bool) -> int:
     if not text:
         raise Fault(f"{_shown(token)} has no index")
     try:
-        index = int(text)
-    except ValueError:
-        raise Fault(f"index {_shown(text)} is not an integer") from None
+        index = int(text) if INTEGER.fullmatch(text) else None
+    except ValueError:  # thousands of digits
+        index = None
+    if index is None:
+        raise Fault(f"index {_shown(text)} is not an integer")
+    previous = next(reversed(entries), -1)
     for broken, what in (
         (index < 0, f"index {_brief(index)} is negative"),
         (index < lowest, "index 0 in a file that is said to count from 1 (zero_based = false)"),
         (index > LARGEST_INDEX, f"index {_brief(index)} is beyond int32 ({LARGEST_INDEX})"),
-        (index == previous, f"index {_brief(index)} occurs twice in the row"),
+        (index in entries, f"index {_brief(index)} occurs twice in the row"),
         (
-            index < previous,
-            f"index {_brief(index)} follows {previous}: indices must ascend within a row",
+            index < previous and not any_order,
+            f"index {_brief(index)} follows {previous}: indices must ascend within a row: {SORTING}",
         ),
     ):
         if broken:
@@ -103,6 +126,8 @@ def _checked_index(token: bytes, text: bytes, previous: int, lowest: int) -> int
 
 
 def _number(text: bytes) -> float | None:
+    if b"_" in text:  # which float() reads between digits
+        return None
     try:
         return float(text)
     except ValueError:
@@ -110,9 +135,10 @@ def _number(text: bytes) -> float | None:
 
 
 def _shown(token: bytes) -> str:
-    return repr(token.decode("utf-8", "replace"))
+    text = token[:SHOWN].decode("utf-8", "replace")
+    return repr(text if len(token) <= SHOWN else f"{text}...")
 
 
 def _brief(index: int) -> str:
     text = str(index)
-    return text if len(text) <= 40 else f"{text[:40]}..."
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."

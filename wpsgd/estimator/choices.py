@@ -125,7 +125,7 @@ def settings_for(
         "model": {
             "loss": estimator.loss,
             "alpha": float(estimator.alpha),
-            "learning_rate": estimator.learning_rate,
+            "learning_rate": "constant" if estimator.learning_rate == "adaptive" else estimator.learning_rate,
             "eta0": float(estimator.eta0),
             "power_t": float(estimator.power_t),
             "shuffle": bool(estimator.shuffle),

@@ -37,7 +37,11 @@ class WPSGDClassifier(ClassifierMixin, SparseCoefMixin, BaseEstimator):  # type:
     Minimises alpha/2 ||w||^2 + weighted mean loss. Names and defaults are SGDClassifier's. Labels of more
     than two classes train one problem a class, it against the rest.
 
-    loss: "hinge", "squared_hinge", "log_loss" or "modified_huber"; alpha: L2 strength, LIBLINEAR's 1 / (C n)
+    loss: "hinge", "squared_hinge", "log_loss" or "modified_huber"
+    penalty: "l2" alone: L1 and elastic net are out of scope
+    alpha: L2 strength. LIBLINEAR's C is 1 / (alpha sum_i s_i), where s_i is a row's sample weight times the
+        weight of its class: 1 / (alpha n) without weights. A fit minds how weights compare with one another:
+        all of them doubled is the same model, of half that C. SGDClassifier's alpha is alpha mean(s_i)
     fit_intercept: whether a constant column of value `intercept_scaling` is learnt, regularised as
         LinearSVC's is, by every solver: which one trains does not change what is minimised
     max_iter: passes over the rows, factorisations and Newton steps among them
@@ -54,11 +58,18 @@ class WPSGDClassifier(ClassifierMixin, SparseCoefMixin, BaseEstimator):  # type:
         ("dual") or from weights ("newton", "sgd"). Of MPI ranks the first takes in all rows and solves as one
         process would, to the same bits, up to 5e7 entries (2 GiB); above, "auto" is SGD by all ranks, "dual"
         is "cocoa" to the gap `tol`, and "newton" is refused
-    strategy: a name or a dict of [[strategy]] keys (README.md); None: "simuparallel" on threads, else "wp"
+    strategy: a name or a dict of [[strategy]] keys (README.md); None: "simuparallel" on threads, else "wp".
+        One random_state does not make a race repeat: rounds of "wp", "average_directly" and "hybrid", and of
+        ending = "race" or "time", end where real clocks say, so that ten fits are ten models. Nor do
+        lock-free `threads` repeat (those of "minibatch", "cocoa" and "admm" do). To the bit repeat, with the
+        same number of workers: "simuparallel", "minibatch", "cocoa" and "admm" on threads, "sequential",
+        "delay"; races of one worker, with ending = "rows" or "given" (fixed counts), or under
+        Simulated(cluster), whose clocks are virtual; solvers other than "sgd"
     n_workers: threads of "sgd"; None: one for each processor that this process may use (affinity mask, CPU
         quota), at most one for each 10,000 rows; 1 in a worker of joblib, whose siblings use the others.
         A model depends on their number: for one seed to give one model on any machine, name a number
-    period, rule: as in a [[strategy]] entry; average: rule "tail", with which SGD varies less
+    period, rule: as in a [[strategy]] entry; average: rule "tail", with which SGD varies less: weights are
+        averaged over the rows of a round, or of a call of partial_fit; an integer: from that step on
     n_jobs: classes trained side by side, as far as scikit-learn's working_memory holds them; "sgd": blocks of
         classes, of which a pass over the rows serves all, each as large as its part of that memory. Beside
         it are the rows and coef_. Blocks change no bit of a model: a class leaves where it meets `tol`. Rules
@@ -69,8 +80,9 @@ class WPSGDClassifier(ClassifierMixin, SparseCoefMixin, BaseEstimator):  # type:
     probability: whether `predict_proba` is there; a fit then trains once more, without validation_fraction of
         the rows, on whose margins Platt's scaling is fitted; margins of the others carry it over to the model
     class_weight: dict, "balanced" (over all ranks) or None; warm_start: whether a fit begins with the last
-    learning_rate, eta0, power_t, shuffle, random_state, verbose: as in SGDClassifier; schedules are those of
-        [model] learning_rate
+    learning_rate: of [model] in README.md, or "adaptive": eta0 until a run would stop, then a fifth of it,
+        and so on down to 1e-6
+    eta0, power_t, shuffle, random_state, verbose: as in SGDClassifier
 
     After a fit: coef_ (models, features), intercept_ (models,), classes_, n_iter_ (passes, of the longest
     problem; factorisations or Newton steps where these found the model), solver_, trace_ (wpsgd.trace,
@@ -97,7 +109,7 @@ class WPSGDClassifier(ClassifierMixin, SparseCoefMixin, BaseEstimator):  # type:
         "verbose": ["verbose"],
         "n_jobs": [Integral, None],
         "random_state": ["random_state"],
-        "learning_rate": [StrOptions(set(SCHEDULES))],
+        "learning_rate": [StrOptions({*SCHEDULES, "adaptive"})],
         "eta0": [Interval(Real, 0, None, closed="neither")],
         "power_t": [Interval(Real, 0, None, closed="left")],
         "early_stopping": ["boolean"],
@@ -204,10 +216,13 @@ class WPSGDClassifier(ClassifierMixin, SparseCoefMixin, BaseEstimator):  # type:
 
     @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
     def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> WPSGDClassifier:
-        """One more pass of SGD by one worker over rows that may be new; weights are taken as they are.
+        """One more pass of SGD by one worker over rows that may be new; sample weights are taken as they are.
 
         It goes on exactly where the last pass ended: k calls on the same rows are a fit of k passes by one
-        worker, bit for bit. classes: all that there will be, needed in the first call.
+        worker, bit for bit; from coef_, intercept_ and classes_ too that somebody set, or `load` read.
+        classes: all that there will be, needed in the first call unless classes_ is set. n_workers, n_jobs,
+        tol, max_iter and max_seconds have no effect; early_stopping, probability, "balanced", and solvers,
+        strategies, rules, periods and runtimes other than its own are refused.
         """
         continuing.partial_fit(self, X, y, classes, sample_weight)
         return self

@@ -28,7 +28,13 @@ from wpsgd.estimator.inputs import labelled, weighted
 from wpsgd.estimator.joining import class_numbers
 from wpsgd.estimator.last import Begin
 from wpsgd.estimator.meeting import meet
-from wpsgd.estimator.refusals import average_after, check_average, check_partial_fit, check_penalty
+from wpsgd.estimator.refusals import (
+    average_after,
+    check_adaptive,
+    check_average,
+    check_partial_fit,
+    check_penalty,
+)
 from wpsgd.estimator.sgd import one_pass
 from wpsgd.estimator.solved import Solved, weights_of, without_last_column
 from wpsgd.learners.keeping import averaging
@@ -41,6 +47,7 @@ def fit(
     """Trains an estimator, with `warm_start` from its last model."""
     check_penalty(estimator)
     check_average(estimator)
+    check_adaptive(estimator)
     begin = Begin.of(estimator, coef_init, intercept_init)
     with unchanged_by_errors(estimator):
         fitted = fitting.fit(estimator, X, y, sample_weight, begin)

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from wpsgd.data.store import Store, open_store
+from wpsgd.data.source import expanded, is_pattern, is_stdin, size_of
+from wpsgd.data.store import Store, is_store, open_store
 from wpsgd.data.svmlight import ZeroBased, read_part
 from wpsgd.errors import ConfigError, DataError
 from wpsgd.estimator.joining import agreed, several
@@ -48,13 +49,13 @@ def own_part(runtime: Runtime | None, path: Any, y: Any, sample_weight: Any) -> 
             raise ConfigError("X: a path on every rank or on none is needed")
         check_alone(y, sample_weight)
         file = existing(path)
-        if file.is_dir():
+        if is_store(file):
             store = open_store(file)
             held.append(_of_store(store, len(store) * part // parts, len(store) * (part + 1) // parts))
             return store.meta.source.sha256, 1, 0
         text = read_part(file, part, parts)
         held.append(text)
-        return file.stat().st_size, text.lowest, text.highest
+        return size_of(file), text.lowest, text.highest
 
     said = agreed(runtime, phase)
     if len({identity for identity, _, _ in said}) > 1:
@@ -71,7 +72,7 @@ def whole_file(path: Any, features: int, zero_based: ZeroBased) -> FromFile:
     Columns that the model does not know are left out: they had no entries when it was trained.
     """
     file = existing(path)
-    if file.is_dir():
+    if is_store(file):
         store = open_store(file)
         found, order = _of_store(store, 0, len(store)), np.argsort(store.order)
         found = found._replace(matrix=found.matrix[order], targets=found.targets[order])
@@ -96,7 +97,9 @@ def check_alone(y: Any, sample_weight: Any) -> None:
 
 def existing(path: Any) -> Path:
     """Raises DataError where there is nothing that may be read."""
-    file = Path(path).expanduser()
+    file = expanded(path)
+    if is_stdin(file) or is_pattern(file):
+        return file
     if not file.exists():
         raise DataError(f"{path}: no such file: X as a text is the path of svmlight text or of a store")
     if not os.access(file, os.R_OK):

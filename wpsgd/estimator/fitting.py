@@ -18,6 +18,7 @@ from threadpoolctl import ThreadpoolController
 from wpsgd.data.rows import FloatArray
 from wpsgd.errors import DataError
 from wpsgd.estimator import dual, smooth
+from wpsgd.estimator.adaptive import ADAPTIVE, train_adaptively
 from wpsgd.estimator.choices import (
     Solver,
     fits_one_rank,
@@ -165,7 +166,8 @@ class _Fitting:
         weights = self.weights(trained)
         trainer = self._trainer(trained, validation)
         held_out = None if validation is None else self.weights(validation)
-        if len(self.problems) > 1 and shares_passes(trainer, self.whole):
+        adaptive = self.estimator.learning_rate == ADAPTIVE  # each class has a step size of its own
+        if len(self.problems) > 1 and not adaptive and shares_passes(trainer, self.whole):
             judged = None if validation is None else (class_numbers(self.whole, validation), held_out)
             together = Together(trainer, class_numbers(self.whole, trained), weights, judged)
             return self._in_blocks(together, start)
@@ -175,7 +177,8 @@ class _Fitting:
         def one(number: int, label: Any) -> Solved:
             judged = None if validation is None else (validation.targets == label, held_out)
             begin = None if start is None else start[number]
-            solved = trainer.train(trained.targets == label, weights, judged, begin, self.tell)
+            train = partial(train_adaptively, trainer) if adaptive else trainer.train
+            solved = train(trained.targets == label, weights, judged, begin, self.tell)
             return placed(solved, table[number])
 
         jobs = [partial(one, number, label) for number, label in enumerate(self.problems)]
@@ -238,7 +241,9 @@ class _Fitting:
         if several(runtime):
             counts = tuple(runtime.gathered(lambda: len(trained)))
         largest = max(counts) if counts else ceil(len(trained) / runtime.ranks)
-        period = settings_for(estimator, seed=self.seed, strategy=strategy).strategies[0].period
+        given = len(strategy.get("counts") or [0])  # rounds of ending = "given"
+        first = settings_for(estimator, seed=self.seed, strategy=strategy, rounds=given)
+        period = first.strategies[0].period
         passes = estimator.max_iter
         rounds = passes if period == "pass" else max(1, ceil(passes * largest / period))
         watched = estimator.tol is not None or bool(estimator.verbose) or validation is not None

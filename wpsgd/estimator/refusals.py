@@ -44,6 +44,14 @@ def check_average(estimator: Any) -> None:
         )
 
 
+def check_adaptive(estimator: Any) -> None:
+    """Raises ConfigError where there is no step size to adapt."""
+    wish = estimator.strategy
+    strategy = wish.get("name") if isinstance(wish, Mapping) else wish
+    if estimator.learning_rate == "adaptive" and strategy in ("cocoa", "admm"):
+        raise ConfigError(f'learning_rate="adaptive": strategy={strategy!r} has no step sizes: leave it out')
+
+
 def average_after(estimator: Any) -> int:
     """Steps of a node before the first that is averaged: average=n begins with step n, as SGDClassifier's."""
     return max(0, int(estimator.average) - 1)

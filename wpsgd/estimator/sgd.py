@@ -19,12 +19,13 @@ from wpsgd.estimator.choices import ONE_NODE
 from wpsgd.estimator.gathering import common_sample
 from wpsgd.estimator.inputs import labelled
 from wpsgd.estimator.solved import Solved
-from wpsgd.estimator.stopping import Certified, Stopper
+from wpsgd.estimator.stopping import Certified, Stage, Stopper
 from wpsgd.evaluate import Scorer
 from wpsgd.learners.keeping import averaging
 from wpsgd.learners.node import make_learner
 from wpsgd.learners.sgd import Learner, Objective, SGDLearner
 from wpsgd.learners.shard_dual import ShardDual
+from wpsgd.requests import State
 from wpsgd.runtimes.job import Job, Runtime
 from wpsgd.sample import SIZE, Sample
 
@@ -91,13 +92,16 @@ class Trainer:
         judged: tuple[Mask, Weights] | None = None,
         start: FloatArray | None = None,
         tell: Any = None,
+        stage: Stage | None = None,
     ) -> Solved:
         """The model that tells `positive` rows from the others.
 
         weights: sample weights of mean 1, or None; judged: the same two of the validation rows
         start: initial weights; tell: gets a line for each look
+        stage: what stops the run and where it begins, where it is one of several (adaptive.py)
         """
-        watch = self.stopper(tell)
+        watch = self.stopper(tell) if stage is None else stage.stopper
+        begun: Mapping[int, State] = {} if stage is None else stage.begun
         objective = self.settings.objective()
         if start is not None:
             objective = replace(objective, w0=start)
@@ -106,7 +110,8 @@ class Trainer:
             self.program(),
             lambda rank: self._learner(rank, held[rank], objective),
             lambda rank: self._scorer(rank, held[rank], judged),
-            keeper=watch,
+            lambda rank: begun.get(rank, State()),
+            keeper=watch if stage is None else stage,
             observer=watch.observe,
             seed=self.seed,
             sample=self._sample(held),

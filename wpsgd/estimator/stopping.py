@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import inf
 
@@ -49,6 +49,29 @@ class Stopper(Keeper):
     def wants_stop(self) -> bool:
         self.late = time.perf_counter() >= self.deadline
         return self.settled or self.late
+
+    def go_on(self) -> None:
+        """Begins to count anew, with the best value there was."""
+        self.settled, self._misses = False, 0
+
+
+@dataclass(eq=False)
+class Stage(Keeper):
+    """Stops where `stopper` wants to, and keeps the states of all ranks for the next stage to begin with.
+
+    begun: the states that this stage begins with, empty for the first
+    """
+
+    stopper: Stopper
+    begun: Mapping[int, State] = field(default_factory=dict)
+    states: dict[int, State] = field(default_factory=dict)
+
+    def wants_stop(self) -> bool:
+        return self.stopper.wants_stop()
+
+    def save(self, rank: int, state: State, first: bool) -> dict[str, str]:
+        self.states[rank] = state
+        return {}
 
 
 @dataclass(eq=False)

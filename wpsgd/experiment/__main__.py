@@ -18,9 +18,20 @@ READ = 0.2  # seconds for the launcher to read what was said: it may drop that w
 INTERRUPTED = 130  # what typer answers after a Ctrl-C
 
 
+class _Notes(logging.Handler):
+    """Shows what is said where nobody knows of commands and their progress."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        print(f"note: {record.getMessage()}", file=sys.stderr)
+
+
+NOTES = _Notes(logging.WARNING)
+
+
 def main() -> NoReturn:
     """Runs a command: exit code 0 when it did its work, 1 when it failed, 2 when it was used wrongly."""
     logging.getLogger("wpsgd").addHandler(logging.NullHandler())  # errors are printed here, and once
+    logging.getLogger("wpsgd.kernels").addHandler(NOTES)
     try:
         code = _command()
         sys.stdout.flush()

@@ -126,7 +126,10 @@ def run(
     progress: Shown = "auto",
     log_level: LogLevel = "INFO",
 ) -> None:
-    """Trains every strategy of a config: under mpiexec or srun on all ranks, alone on local threads."""
+    """Trains every strategy of a config: under mpiexec or srun on all ranks, alone on local threads.
+
+    Models are linear, with an L2 penalty; L1 and elastic net are out of scope.
+    """
     from wpsgd.experiment.places import choose_runtime, launched_runtime
     from wpsgd.experiment.running import perform
 

@@ -18,6 +18,13 @@ data_app = typer.Typer(
     help="Data sets: the catalogue, files, synthetic twins.",
     epilog="Examples:\n\nwpsgd data list\n\nwpsgd data info train.svm.bz2",
 )
+SortIndices = Annotated[
+    bool, typer.Option("--sort-indices", help="Sorts indices that do not ascend within a row.")
+]
+TEXT = (
+    "svmlight text: a file, plain or compressed, - for what is piped in, a folder or a quoted pattern of"
+    " part files"
+)
 AsJson = Annotated[bool, typer.Option("--json", help="Prints one JSON object on stdout.")]
 
 
@@ -53,17 +60,21 @@ def list_(as_json: AsJson = False) -> None:
     epilog="Examples:\n\nwpsgd data info train.svm.bz2\n\nwpsgd data info real-sim-twin --scale 0.1 --json"
 )
 def info(
-    source: Annotated[str, typer.Argument(help="A svmlight file, a converted folder or a name.")],
+    source: Annotated[str, typer.Argument(help=f"{TEXT}; a converted folder; or a name.")],
     scale: Annotated[float, typer.Option(help="Of a synthetic data set.")] = 1.0,
     positive: Annotated[list[float] | None, typer.Option(help="Labels that mean +1.")] = None,
+    sort_indices: SortIndices = False,
     as_json: AsJson = False,
 ) -> None:
     """Reads a data set and says what is in it."""
+    from wpsgd.data import catalog
     from wpsgd.data.load import load
+    from wpsgd.data.source import expanded
     from wpsgd.data.store import is_store, open_store
 
-    scaled = is_store(Path(source)) and open_store(source).meta.unit_norm
-    dataset = load(source, scale=scale, positive=positive, unit_norm=scaled)
+    path = Path(source) if source in catalog.names() else expanded(source)
+    scaled = is_store(path) and open_store(path).meta.unit_norm
+    dataset = load(source, scale=scale, positive=positive, unit_norm=scaled, sort_indices=sort_indices)
     rows = dataset.train
     norms = rows.squared_norms() ** 0.5
     facts = {
@@ -136,9 +147,10 @@ def generate(
 @data_app.command(
     epilog="Examples:\n\nwpsgd data convert train.svm.bz2 train --unit-norm"
     "\n\nwpsgd run small --data train\n\nwpsgd data convert kdd.svm kdd --dtype float32 --jobs 8"
+    "\n\nzcat train.svm.gz | wpsgd data convert - train\n\nwpsgd data convert 'parts/part-*' train"
 )
 def convert(
-    source: Annotated[str, typer.Argument(help="A svmlight file, plain or compressed, or a name.")],
+    source: Annotated[str, typer.Argument(help=f"{TEXT}; or a name.")],
     folder: Annotated[Path, typer.Argument(help="The folder to make.")],
     jobs: Annotated[int | None, typer.Option(min=1, help="Threads; by default all processors.")] = None,
     dtype: Annotated[str, typer.Option(help="Of the values: float64 or float32.")] = "float64",
@@ -150,13 +162,14 @@ def convert(
     skip_bad_lines: Annotated[
         bool, typer.Option("--skip-bad-lines", help="Leaves out lines with a fault, and counts them.")
     ] = False,
+    sort_indices: SortIndices = False,
     force: Annotated[bool, typer.Option("--force", help="Replaces a folder that is there.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Turns svmlight text into a folder that opens at once and is shared by all ranks of a host."""
     from wpsgd.experiment.converting import convert_source
 
-    wishes = (dtype, zero_based, unit_norm, seed, skip_bad_lines)
+    wishes = (dtype, zero_based, unit_norm, seed, skip_bad_lines, sort_indices)
     meta = convert_source(source, folder, wishes, jobs=jobs, force=force)
     if as_json:
         print(json.dumps({"path": str(folder), **meta.model_dump(mode="json")}))

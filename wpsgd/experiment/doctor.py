@@ -11,12 +11,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
-import wpsgd
 from wpsgd.config import Settings
 from wpsgd.errors import LaunchError, WPSGDError
 from wpsgd.experiment.extent import foreseen
 from wpsgd.experiment.memory import check_fits, predict
 from wpsgd.experiment.resident import limit_bytes
+from wpsgd.kernels import cache
 from wpsgd.launcher import launched, launched_rank, launched_ranks
 from wpsgd.processors import narrowed_by, present_processors, processors
 
@@ -88,16 +88,23 @@ def _processors() -> Line:
 
 
 def _kernel_cache() -> Line:
-    named = os.environ.get("NUMBA_CACHE_DIR")
-    folder = Path(named) if named else Path(wpsgd.__file__).parent / "kernels" / "__pycache__"
-    if named is None and not folder.exists():
-        folder = folder.parent
-    if os.access(folder, os.W_OK):
+    refused = []
+    for place in cache.places():
+        try:
+            folder = cache.opened(place)
+        except OSError as error:
+            refused.append(f"{place} {cache.words(error)}")
+            continue
+        try:
+            cache.check_room(folder)
+        except OSError as error:
+            what = f"{folder} {cache.words(error)}; what does not fit in, every process compiles for itself"
+            return Line("warning", f"kernel cache: {what}", cache.FIX)
+        if os.environ.get("NUMBA_CACHE_DIR") and refused:
+            return Line("warning", f"kernel cache: {refused[0]}; {folder} is used", cache.FIX)
         return Line("ok", f"kernel cache: {folder}")
-    fix = "set NUMBA_CACHE_DIR to a folder that can be written, on a local disk"
-    return Line(
-        "warning", f"kernel cache: {folder} cannot be written; every process compiles for itself", fix
-    )
+    what = f"{', '.join(refused)}; every process compiles for itself"
+    return Line("warning", f"kernel cache: {what}", cache.FIX)
 
 
 def _memory() -> Line:

@@ -14,6 +14,7 @@ from wpsgd.data import catalog
 from wpsgd.data.cache import COMPRESSION
 from wpsgd.data.load import Dataset
 from wpsgd.data.rows import Rows
+from wpsgd.data.source import expanded, files_of, is_pattern, reads_once
 from wpsgd.data.store import is_store, open_store
 from wpsgd.data.synthetic import SHAPES
 from wpsgd.data.textfile import is_compressed, opened
@@ -60,7 +61,7 @@ def foreseen(data: DataSettings, model: ModelSettings, store: Path | None = None
 
     store: what the text was converted to
     """
-    path = store or Path(data.source).expanduser()
+    path = store or expanded(data.source)
     if data.source not in catalog.names() or store is not None:
         counts, mapped = _stored(path) if is_store(path) else (_of_text(path), 0)
     else:
@@ -105,12 +106,13 @@ def _catalogued(data: DataSettings) -> tuple[int, int, int]:
 
 def _of_text(path: Path) -> tuple[int, int, int] | None:
     """From the first bytes, as if the rest were like them; columns that occur later only are not foreseen."""
-    if not path.is_file():
+    if not (is_pattern(path) or path.exists()) or any(map(reads_once, files_of(path))):
         return None
-    with opened(path) as stream:
+    files = [file for file in files_of(path) if file.stat().st_size] or list(files_of(path))
+    with opened(files[0]) as stream:
         start = stream.read(SAMPLE)
     lines = start.splitlines()[:-1] or [start]
-    size = path.stat().st_size * (COMPRESSION if is_compressed(path) else 1)
+    size = sum(file.stat().st_size * (COMPRESSION if is_compressed(file) else 1) for file in files)
     larger = max(1.0, size / max(1, sum(map(len, lines)) + len(lines)))
     indices = [int(index) for line in lines for index in INDEX.findall(line)]
     features = max(indices, default=1)

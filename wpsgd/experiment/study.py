@@ -19,6 +19,7 @@ from wpsgd.data.convert import Wishes
 from wpsgd.data.load import Dataset, load
 from wpsgd.data.rows import Rows, follow_one_another
 from wpsgd.data.shards import RowNumbers, in_stored_order
+from wpsgd.data.source import expanded, reads_once, refuse_pipe
 from wpsgd.errors import CheckpointError, DataError
 from wpsgd.evaluate import Scorer
 from wpsgd.experiment.extent import Extent, extent_of, foreseen
@@ -33,7 +34,7 @@ from wpsgd.learners.node import InNode, make_learner
 from wpsgd.learners.sgd import Learner
 from wpsgd.learners.shard_dual import ShardDual
 from wpsgd.requests import State
-from wpsgd.runtimes.job import Job, Outcome, Runtime
+from wpsgd.runtimes.job import Job, OneProcess, Outcome, Runtime
 from wpsgd.sample import Sample, draw
 from wpsgd.trace import Event
 
@@ -65,6 +66,7 @@ class Study:
     def load(self) -> Dataset:
         """The data, on every rank. Raises DataError on all ranks if it does on one."""
         data, model = self.settings.data, self.settings.model
+        self.runtime.agreed(self._refuse_pipes)
         # one rank tries for all, and all agree on what came of it
         unreachable = self.runtime.first(lambda: catalog.fetch_all(data.source))
         store = None if unreachable else self.runtime.first(self._stored)
@@ -84,6 +86,7 @@ class Study:
                 weights=data.weights,
                 class_weight=model.class_factors,
                 unreachable=unreachable,
+                sort_indices=data.sort_indices,
             )
         )
         self.runtime.agreed(partial(check_alike, dataset, self.runtime.first(lambda: facts(dataset))))
@@ -92,6 +95,15 @@ class Study:
         self.dataset = dataset
         self.runtime.agreed(lambda: self._check_memory(extent_of(dataset), say=True))
         return dataset
+
+    def _refuse_pipes(self) -> None:
+        """Raises DataError for data that one process alone can read, where there are several."""
+        if isinstance(self.runtime, OneProcess) or self.runtime.ranks == 1:
+            return
+        data = self.settings.data
+        for source in (data.source, data.test, data.weights):
+            if isinstance(source, str) and reads_once(expanded(source)):
+                refuse_pipe(expanded(source), f"{self.runtime.ranks} ranks are to read it")
 
     def _check_memory(self, extent: Extent | None, *, say: bool = False) -> None:
         if extent is None:
@@ -105,7 +117,7 @@ class Study:
         data, model = self.settings.data, self.settings.model
         if not data.cache:
             return None
-        wishes = Wishes(model.dtype, data.zero_based, data.unit_norm)
+        wishes = Wishes(model.dtype, data.zero_based, data.unit_norm, sort_indices=data.sort_indices)
         return stored(data.source, wishes, self.say)
 
     def say(self, line: str) -> None:

@@ -10,6 +10,8 @@ import numpy as np
 from numba import config, njit
 from numba.extending import intrinsic
 
+from wpsgd.kernels.cache import KernelCache
+
 P = ParamSpec("P")
 R = TypeVar("R")
 INTERPRETED = bool(getattr(config, "DISABLE_JIT", False))  # what NUMBA_DISABLE_JIT=1 sets
@@ -23,7 +25,9 @@ def kernel(function: Callable[P, R]) -> Callable[P, R]:
     """
     if INTERPRETED:
         return interpreted(function)
-    return cast(Callable[P, R], njit(nogil=True, cache=True)(function))
+    compiled: Any = njit(nogil=True)(function)
+    compiled._cache = KernelCache(function)  # where `cache=True` would put numba's own
+    return cast(Callable[P, R], compiled)
 
 
 def interpreted(function: Callable[P, R]) -> Callable[P, R]:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from wpsgd.kernels.compile import kernel
 from wpsgd.kernels.decimal_text import byte_at, number_at
 
@@ -58,11 +60,21 @@ def after_query(text: Any, at: int) -> int:
 
 
 @kernel
+def sorted_entries(indices: Any, values: Any, first: int, last: int) -> bool:
+    """Sorts the entries first to last of a row by index, in place; whether no index occurs twice."""
+    order = np.argsort(indices[first:last])
+    indices[first:last] = indices[first:last][order]
+    values[first:last] = values[first:last][order]
+    return not (indices[first + 1 : last] == indices[first : last - 1]).any()
+
+
+@kernel
 def parse_lines(
     text: Any,
     at: int,
     lowest: int,
     largest: float,
+    any_order: bool,
     row: int,
     indptr: Any,
     indices: Any,
@@ -73,6 +85,7 @@ def parse_lines(
 
     text: uint8, whole lines, the last byte a newline
     lowest: the smallest index there may be; largest: the largest magnitude of a value
+    any_order: whether the indices of a row may stand in any order, to be sorted here
     row: the rows there are already; indptr[row] says how many entries
     indptr, indices, values, labels: int64, int32, float, float64, changed in place, with room for all
 
@@ -91,15 +104,22 @@ def parse_lines(
         if label != label or not ends_token(byte_at(text, at)):
             return row, line, lines
         at = after_query(text, after_blanks(text, at))
-        entry, previous = indptr[row], lowest - 1
+        entry, previous, ascending = indptr[row], lowest - 1, True
         while byte_at(text, at) != NEWLINE and byte_at(text, at) != HASH:
             index, first = 0, at
             while 48 <= byte_at(text, at) <= 57:
                 index = min(10 * index + byte_at(text, at) - 48, LARGEST_INDEX + 1)
                 at += 1
-            if at == first or byte_at(text, at) != COLON or not previous < index <= LARGEST_INDEX:
+            if at == first or byte_at(text, at) != COLON or not lowest <= index <= LARGEST_INDEX:
                 return row, line, lines
-            value, at = number_at(text, at + 1)
+            if index <= previous:
+                if not any_order:
+                    return row, line, lines
+                ascending = False
+            at += 1
+            if byte_at(text, at) <= SPACE:  # LIBSVM's protein has "63: .50"
+                at = after_blanks(text, at)
+            value, at = number_at(text, at)
             # the comparison is false for undecided numbers too
             if not abs(value) <= largest or not ends_token(byte_at(text, at)):
                 return row, line, lines
@@ -108,6 +128,8 @@ def parse_lines(
             entry += 1
             previous = index
             at = after_blanks(text, at)
+        if not ascending and not sorted_entries(indices, values, indptr[row], entry):
+            return row, line, lines
         at = after_line(text, at)
         labels[row] = label
         row += 1

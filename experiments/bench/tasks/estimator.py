@@ -20,7 +20,7 @@ from experiments.bench.bench import Bench
 from experiments.bench.data import Data, real, twin
 from experiments.bench.goals import ESTIMATOR
 from experiments.bench.machine import ROOT
-from experiments.bench.peers import DOUBLING, ENDLESS, TOLERANCES, Knob, tolerance
+from experiments.bench.peers import DOUBLING, ENDLESS, TOLERANCES, Knob, step_of, tolerance
 from experiments.bench.timing import Times
 from experiments.bench.tuning import Tried, best
 from wpsgd import WPSGDClassifier
@@ -89,7 +89,10 @@ def knobs(split: Split) -> dict[str, Knob]:
         return f"{tolerance(step):.2g}"
 
     names = (OURS, "LinearSVC")
-    by_tol = {name: Knob("tol", partial(until, name), TOLERANCES, shown=shown) for name in names}
+    by_tol = {
+        name: Knob("tol", partial(until, name), TOLERANCES, shown=shown, default=step_of(models[name].tol))
+        for name in names
+    }
     return {**by_tol, "SGDClassifier": Knob("max_iter", passes, DOUBLING)}
 
 
