@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -18,17 +19,21 @@ from wpsgd.kernels.losses import LOSSES
 class Score(NamedTuple):
     """F(w) on training rows; on test rows, and the share of them classed right, None where there are none.
 
+    pass_objective: F with the loss of each row as SGD met it since the score before, None where nobody asked
     each: of several models side by side the score of each, and the others are means of theirs
     """
 
     objective: float
     test_objective: float | None
     accuracy: float | None
+    pass_objective: float | None = None
     each: tuple[Score, ...] = ()
 
     def fields(self) -> dict[str, Any]:
         """As a trace has them."""
         own = {name: value for name, value in self._asdict().items() if name != "each"}
+        if self.pass_objective is None:
+            del own["pass_objective"]
         return {**own, "each": [one.fields() for one in self.each]} if self.each else own
 
 
@@ -120,16 +125,25 @@ def _right(m: NDArray[np.float64], rows: Rows) -> NDArray[np.bool_]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scorer:
-    """Scores weights that all nodes hold: each node sums over its part of the rows, the sums are added."""
+    """Scores weights that all nodes hold: each node sums over its part of the rows, the sums are added.
+
+    taken: [rows, sum of losses] as SGD met them since it was asked before (SGDLearner.taken_losses), for a
+        pass_objective, or None
+    """
 
     train: Rows
     test: Rows | None
     loss: str
     alpha: float
+    taken: Callable[[], NDArray[np.float64]] | None = None
 
     def partial(self, weights: FloatArray) -> NDArray[np.float64]:
-        """(train loss, train weight, test loss, test weight, test weight right), sums of this node's part."""
-        return self.sums(*self.margins(weights))
+        """(train loss, train weight, test loss, test weight, test weight right), sums of this node's part.
+
+        Behind them, where it is asked for, what `taken` tells.
+        """
+        sums = self.sums(*self.margins(weights))
+        return sums if self.taken is None else np.append(sums, self.taken())
 
     def total(self, weights: FloatArray, sums: NDArray[np.float64]) -> Score:
         """The score from the sums over all nodes."""
@@ -152,11 +166,13 @@ class Scorer:
 
     def score(self, square: float, sums: NDArray[np.float64]) -> Score:
         """The score from alpha / 2 ||w||^2 and the sums over all nodes."""
-        train_loss, train_weight, test_loss, test_weight, right = (float(value) for value in sums)
+        train_loss, train_weight, test_loss, test_weight, right = (float(value) for value in sums[:5])
         value = square + train_loss / train_weight
+        rows, loss = sums[5:] if len(sums) > 5 else (0.0, 0.0)  # whose sample weights are 1 on average
+        passed = square + float(loss / rows) if rows > 0.0 else None
         if test_weight == 0.0:
-            return Score(value, None, None)
-        return Score(value, square + test_loss / test_weight, right / test_weight)
+            return Score(value, None, None, passed)
+        return Score(value, square + test_loss / test_weight, right / test_weight, passed)
 
     def _sums(self, m: NDArray[np.float64], rows: Rows) -> tuple[float, float, float]:
         if len(rows) == 0:

@@ -25,25 +25,31 @@ class ClassesScorer(Scorer):
     classes: int = field(kw_only=True)
 
     def partial(self, weights: FloatArray) -> NDArray[np.float64]:
-        """Losses and weights of training and of test rows, weights right of test rows: (5 * classes,)."""
+        """Losses and weights of training and of test rows, weights right of test rows: (5 * classes,).
+
+        Behind them, where it is asked for, what `taken` tells.
+        """
         train = self._of_each(weights, self.train, self.own)[:2]
         test = np.zeros((3, self.classes))
         if self.test is not None:
             test = self._of_each(weights, self.test, self.tested)
-        return np.concatenate([*train, *test])
+        return np.concatenate([*train, *test, () if self.taken is None else self.taken()])
 
     def total(self, weights: FloatArray, sums: NDArray[np.float64]) -> Score:
         """The scores from the sums over all nodes."""
         squares = np.zeros(self.classes)
         classes_squares(weights.reshape(-1, self.classes), squares)
-        parts = sums.reshape(5, self.classes).T
+        parts = sums[: 5 * self.classes].reshape(5, self.classes).T
+        if len(sums) > parts.size:
+            rows, losses = sums[parts.size], sums[parts.size + 1 :]
+            parts = np.column_stack([parts, np.full(self.classes, rows), losses])
         each = [
             self.score(0.5 * self.alpha * float(square), part)
             for square, part in zip(squares, parts, strict=True)
         ]
         mean = float(np.mean([one.objective for one in each]))
         tested, right = _mean([one.test_objective for one in each]), _mean([one.accuracy for one in each])
-        return Score(mean, tested, right, tuple(each))
+        return Score(mean, tested, right, _mean([one.pass_objective for one in each]), tuple(each))
 
     def _of_each(self, weights: FloatArray, rows: Rows, own: NDArray[np.int32]) -> NDArray[np.float64]:
         """Losses, weights, weights right: (3, classes)."""

@@ -9,6 +9,7 @@ A trace is a list of events, each a flat JSON object with a `kind`:
                (rows of each rank so far); of cocoa step, objective (of the model), dual (the best so far) and
                their gap; of admm the residuals
     look       rank 0: round, seconds, rows (of the fastest rank so far), objective, test_objective, accuracy;
+               pass_objective, with each row's loss as SGD met it since the look before, in the estimator;
                relative_deviation of the ranks' models (null: not finite) where models were combined; of
                several models in one vector means, and each, a list of those of each
     counterfactual  rank 0, at looks, one for each rule and one for the run itself (rule "as run"): round,

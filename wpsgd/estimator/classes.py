@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from math import ceil
 from typing import Any
 
@@ -16,7 +17,7 @@ from wpsgd.config.settings import Settings
 from wpsgd.data.rows import FloatArray, Rows
 from wpsgd.estimator.inputs import weighted
 from wpsgd.estimator.joining import Whole, several
-from wpsgd.estimator.sgd import Trainer, Weights, goes_on, next_epoch
+from wpsgd.estimator.sgd import Trainer, Weights, goes_on, losses_of, next_epoch
 from wpsgd.estimator.solved import Solved
 from wpsgd.estimator.stopping import Stopper, Stoppers
 from wpsgd.evaluate_classes import ClassesScorer
@@ -78,11 +79,12 @@ class Together:
         """What has ended by class number, the states that the rest go on from, and the events so far."""
         trainer, numbers = self.trainer, [run.number for run in left]
         watch = Stoppers([run.stopper for run in left], [run.looks for run in left])
+        learner = cache(lambda rank: self._learner(rank, numbers, objective))
         outcome = trainer.runtime.run(
             Job(
                 trainer.program(),
-                lambda rank: self._learner(rank, numbers, objective),
-                lambda rank: self._scorer(rank, numbers),
+                learner,
+                lambda rank: self._scorer(rank, numbers, learner(rank)),
                 lambda rank: states.get(rank, State()),
                 keeper=watch,
                 observer=watch.observe,
@@ -121,7 +123,7 @@ class Together:
         order = self.trainer.order(rank)
         return make_classes_learner(rows, places(own, classes), len(classes), objective, **order)
 
-    def _scorer(self, rank: int, classes: Sequence[int]) -> ClassesScorer | None:
+    def _scorer(self, rank: int, classes: Sequence[int], learner: ClassesLearner) -> ClassesScorer | None:
         trainer, model = self.trainer, self.trainer.settings.model
         if trainer.settings.report.looks == 0:
             return None
@@ -136,6 +138,7 @@ class Together:
             test,
             model.loss,
             model.alpha,
+            losses_of(learner),
             own=places(own[watched], classes),
             tested=places(tested, classes),
             classes=len(classes),

@@ -47,8 +47,10 @@ class WPSGDClassifier(ClassifierMixin, SparseCoefMixin, BaseEstimator):  # type:
     max_iter: passes over the rows, factorisations and Newton steps among them
     tol: in units of the objective, about 1 for w = 0; None: never ends
         "dual", "newton": the duality gap, so that the objective is at most so far above the optimum
-        "sgd": n_iter_no_change passes in a row lowered the objective on up to 10,000 of the rows (with
-        early_stopping: raised the accuracy on validation_fraction of the rows) by less
+        "sgd": n_iter_no_change passes in a row lowered the objective, each row's loss as the pass met it, by
+        less (as SGDClassifier has it); the fit then ends where the end of a pass is the best of as many, on
+        up to 1,000 of the rows. With early_stopping: they raised the accuracy on validation_fraction of the
+        rows by less
     max_seconds: of a fit, all classes together, or None
     solver: "dual" (hinge, squared hinge) and "newton" (on the weights, all losses but the hinge), both with a
         certified gap; "sgd"; "auto": "dual" for both hinges, "newton" for the others, "sgd" where these do

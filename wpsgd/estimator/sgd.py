@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from math import inf
 from typing import Any
 
@@ -29,9 +29,10 @@ from wpsgd.requests import State
 from wpsgd.runtimes.job import Job, Runtime
 from wpsgd.sample import SIZE, Sample
 
-WATCHED = 10_000  # rows of all nodes together on which the objective is watched
+WATCHED = 1_000  # rows of all nodes together on which the ends of passes are compared
 Mask = NDArray[np.bool_]
 Weights = NDArray[np.float64] | None
+Taken = Callable[[], NDArray[np.float64]] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,10 +107,11 @@ class Trainer:
         if start is not None:
             objective = replace(objective, w0=start)
         held = [self._labelled(rank, positive, weights) for rank in range(len(self.shards))]
+        learner = cache(lambda rank: self._learner(rank, held[rank], objective))
         job = Job(
             self.program(),
-            lambda rank: self._learner(rank, held[rank], objective),
-            lambda rank: self._scorer(rank, held[rank], judged),
+            learner,
+            lambda rank: self._scorer(rank, held[rank], learner(rank), judged),
             lambda rank: begun.get(rank, State()),
             keeper=watch if stage is None else stage,
             observer=watch.observe,
@@ -176,14 +178,16 @@ class Trainer:
         kind = averaging(self.average_after) if self.average_after else self.strategy.learner
         return make_learner(held, objective, inside, **order, kind=kind)
 
-    def _scorer(self, rank: int, held: Rows, judged: tuple[Mask, Weights] | None) -> Scorer | None:
+    def _scorer(
+        self, rank: int, held: Rows, learner: Learner, judged: tuple[Mask, Weights] | None
+    ) -> Scorer | None:
         if self.settings.report.looks == 0:
             return None
         train = held.held(self.watched(len(held)))
         tested = None
         if self.validation is not None and judged is not None:
             tested = labelled(self.validation, *judged)[self.judged_by(rank)]
-        return Scorer(train, tested, self.settings.model.loss, self.settings.model.alpha)
+        return Scorer(train, tested, self.settings.model.loss, self.settings.model.alpha, losses_of(learner))
 
     def watched(self, rows: int) -> NDArray[np.int64]:
         """The numbers of those of a rank's rows on which the objective is watched."""
@@ -205,6 +209,14 @@ class Trainer:
         else:
             rows = common_sample(self.runtime, held[self.runtime.rank], self.counts, self.seed)
         return Sample(rows, self.settings.model.loss, self.settings.model.alpha)
+
+
+def losses_of(learner: Learner) -> Taken:
+    """What tells the losses of SGD on the way, which is told to add them up; None of other learners."""
+    if not isinstance(learner, SGDLearner):
+        return None
+    learner.watch_losses()
+    return learner.taken_losses
 
 
 def spread(rows: int, most: int) -> NDArray[np.int64]:

@@ -11,12 +11,17 @@ from wpsgd.checkpoint import Keeper
 from wpsgd.requests import State
 from wpsgd.trace import Event
 
+LONGEST = 3  # times its patience for which a run waits for a good end of a pass
+
 
 @dataclass(eq=False)
 class Stopper(Keeper):
     """Watches a run's looks, and stops it once `patience` of them in a row were no better by `tol`.
 
-    Better is a smaller objective or, with `validated`, a larger accuracy on validation rows
+    Better is a smaller objective or, with `validated`, a larger accuracy on validation rows. The objective is
+    that of a whole pass of SGD, where looks tell it, as SGDClassifier compares it: ends of passes vary more
+    from one to the next than there is to gain, and the luckiest would soon be the last. Then the run still
+    goes on to an end that is the best of the last `patience`, or as many looks again as it waits at most.
     tol: None for never; deadline: on `time.perf_counter`'s clock; tell: gets a line for each look, or None
     It never saves. Under MPI only the first rank sees looks, and one rank's wish stops all.
     """
@@ -30,6 +35,7 @@ class Stopper(Keeper):
     late: bool = False
     _best: float = inf
     _misses: int = field(default=0)
+    _ends: list[float] = field(default_factory=list)
 
     def observe(self, event: Event) -> None:
         """Takes note of an event of the first rank."""
@@ -38,13 +44,21 @@ class Stopper(Keeper):
         if self.tell is not None:
             accuracy = event["accuracy"]
             judged = "" if accuracy is None else f", accuracy {accuracy:.4f}"
-            self.tell(f"pass {event['round']:g}: objective {event['objective']:.6g}{judged}")
-        value = -event["accuracy"] if self.validated else event["objective"]
+            passed = event.get("pass_objective")
+            whole = "" if passed is None else f", of the whole pass {passed:.6g}"
+            self.tell(f"pass {event['round']:g}: objective {event['objective']:.6g}{whole}{judged}")
         if self.tol is None:
             return
+        value, of_pass = event["objective"], event.get("pass_objective")
+        if self.validated:
+            value = -event["accuracy"]
+        elif of_pass is not None:
+            value = of_pass
         self._misses = 0 if value < self._best - self.tol else self._misses + 1
         self._best = min(self._best, value)
-        self.settled = self._misses >= self.patience
+        self._ends = [*self._ends, event["objective"]][-self.patience :]
+        good = self.validated or of_pass is None or self._ends[-1] <= min(self._ends)
+        self.settled = self._misses >= (self.patience if good else LONGEST * self.patience)
 
     def wants_stop(self) -> bool:
         self.late = time.perf_counter() >= self.deadline

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from wpsgd.kernels.compile import kernel
-from wpsgd.kernels.losses import loss_at, pull_at
+from wpsgd.kernels.losses import loss_at, loss_of, pull_at
 from wpsgd.kernels.sgd import FOLD_BELOW, contraction
 from wpsgd.kernels.stepsize import eta_at
 
@@ -85,13 +85,15 @@ def classes_pass(
 ) -> int:
     """`sgd.sgd_pass` of all classes, which share steps and scale; no unregularised intercept.
 
-    w: float (features, classes) and carry: float64, [scale, ...], both changed in place
+    w: float (features, classes) and carry: float64, [scale, ...], both changed in place; behind two entries,
+        where somebody asks, [rows, sum of losses of each class] as there
     own: int32 (n,), the class in which a row is +1, -1 for none; the rest as there
 
     Returns the rows applied: fewer than given where a margin is not finite.
     """
     scale, classes = carry[0], w.shape[1]
     weighted = weights.size > 0
+    seen = carry[2:]
     lanes, products = np.empty((4, classes), w.dtype), np.empty(classes, w.dtype)
     factors, pulled = np.zeros(classes, w.dtype), np.empty(classes, np.uint64)
     for t in range(order.size):
@@ -115,6 +117,8 @@ def classes_pass(
             factors[k] = 0.0
             if pull > 0.0:
                 step = eta * pull * y
+                if seen.size > 0:
+                    seen[1 + k] += (np.float64(weights[i]) if weighted else 1.0) * loss_of(loss, m, pull)
                 if weighted:
                     step *= weights[i]
                 factors[k] = step / scale
@@ -125,6 +129,8 @@ def classes_pass(
         if found > 0:
             add_rows(w, indices, values, start, end, factors, pulled[:found])
     carry[0] = scale
+    if seen.size > 0:
+        seen[0] += order.size
     return int(order.size)
 
 
@@ -140,8 +146,11 @@ def add_classes_gradient(
     order: Any,
     loss: int,
     out: Any,
+    seen: Any = None,
 ) -> float:
     """`gradient.add_gradient` of all classes. out: float64 (features, classes), added to in place.
+
+    seen: as behind the carry of `classes_pass`, or empty or None where nobody asks
 
     Returns the rows gone through, or nan where a margin is not finite.
     """
@@ -159,13 +168,18 @@ def add_classes_gradient(
             m = y * (scale * products[k])
             if not math.isfinite(m):
                 return math.nan
-            pulls[k] = -pull_at(loss, m) * y
+            pull = pull_at(loss, m)
+            if seen is not None and seen.size > 0 and pull > 0.0:
+                seen[1 + k] += (np.float64(weights[i]) if weighted else 1.0) * loss_of(loss, m, pull)
+            pulls[k] = -pull * y
             if weighted:
                 pulls[k] *= weights[i]
             if pulls[k] != 0.0:
                 pulled[found] = k
                 found += 1
         add_rows(out, indices, values, start, end, pulls, pulled[:found])
+        if seen is not None and seen.size > 0:
+            seen[0] += 1.0
     return float(order.size)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from wpsgd.kernels.compile import kernel
-from wpsgd.kernels.losses import pull_at
+from wpsgd.kernels.losses import loss_of, pull_at
 from wpsgd.kernels.sgd import decayed
 
 
@@ -17,6 +17,7 @@ def adagrad_classes_pass(
     w: Any,
     squares: Any,
     touched: Any,
+    carry: Any,
     indptr: Any,
     indices: Any,
     values: Any,
@@ -30,12 +31,14 @@ def adagrad_classes_pass(
 ) -> int:
     """w, squares: (features, classes); touched: int64 (features,), which classes share, as they share rows.
 
+    carry: float64, in which losses stand as in `classes.classes_pass`
     own: int32 (n,), the class in which a row is +1, -1 for none; the rest as in `adagrad_pass`
 
     Returns the rows applied: fewer than given where a margin is not finite.
     """
     classes = w.shape[1]
     weighted = weights.size > 0
+    seen = carry[2:]
     products, pulls = np.empty(classes), np.empty(classes)
     for t in range(order.size):
         i = order[t]
@@ -52,7 +55,10 @@ def adagrad_classes_pass(
             m = y * products[k]
             if not math.isfinite(m):
                 return int(t)
-            pulls[k] = pull_at(loss, m) * y
+            pull = pull_at(loss, m)
+            if seen.size > 0 and pull > 0.0:
+                seen[1 + k] += (np.float64(weights[i]) if weighted else 1.0) * loss_of(loss, m, pull)
+            pulls[k] = pull * y
             if weighted:
                 pulls[k] *= weights[i]
         for j in range(indptr[i], indptr[i + 1]):
@@ -62,6 +68,8 @@ def adagrad_classes_pass(
                 squares[column, k] += gradient * gradient
                 if squares[column, k] > 0.0:
                     w[column, k] -= eta * gradient / math.sqrt(squares[column, k])
+    if seen.size > 0:
+        seen[0] += order.size
     return int(order.size)
 
 

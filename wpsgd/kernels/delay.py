@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from wpsgd.kernels.compile import kernel
-from wpsgd.kernels.losses import pull_at
+from wpsgd.kernels.losses import loss_of, pull_at
 from wpsgd.kernels.sgd import FOLD_BELOW, contraction
 from wpsgd.kernels.sparse import add, ask_for_row, dot, dot_asking
 from wpsgd.kernels.squares import add_squares
@@ -49,7 +49,7 @@ def delayed_pass(
 ) -> int:
     """Puts the rows `order` into a ring of (row, pull) pairs, and applies those that leave it.
 
-    w: float (features,) and carry: float64 (2,), [scale, intercept], both changed in place
+    w: float (features,) and carry: float64, as for kernels.sgd.sgd_pass, both changed in place
     ring_rows: int64 (tau + 1,), ring_pulls: float64 (tau + 1,), ring: int64 (4,), see FIRST and so on; all
     carried from call to call
     etas: step sizes of the steps that this call applies, in their order
@@ -61,6 +61,7 @@ def delayed_pass(
     """
     size = ring_rows.size
     before = ring[APPLIED]
+    seen = carry[2:]
     for k in range(order.size):
         i = order[k]
         start, end = indptr[i], indptr[i + 1]
@@ -78,6 +79,9 @@ def delayed_pass(
         place = (ring[FIRST] + ring[PENDING]) % size
         ring_rows[place] = i
         ring_pulls[place] = pull_at(loss, m)
+        if seen.size > 0 and ring_pulls[place] > 0.0:
+            s = np.float64(weights[i]) if weights.size > 0 else 1.0
+            seen[1] += s * loss_of(loss, m, ring_pulls[place])
         ring[PENDING] += 1
         if ring[PENDING] == size:
             leaving = ring_rows[ring[FIRST]]
@@ -91,6 +95,8 @@ def delayed_pass(
             else:
                 step(w, carry, arrays, leaving, pull, eta, lam, intercept_rate, kept)
                 ring[APPLIED] += 1
+    if seen.size > 0:
+        seen[0] += order.size
     return int(order.size)
 
 
@@ -168,12 +174,14 @@ def stale_decay_pass(
     loss: int,
     intercept_rate: float,
     kept: Any,
+    seen: Any = None,
 ) -> int:
     """Applies the rows `order`, the decay as late as the gradients: all coordinates at every step.
 
     history: float (tau + 1, features + 1), the last models with their intercepts, changed in place
     place: int64 (1,), the row of the newest; the one behind it, in a circle, is the oldest
     kept: as for `delayed_pass`; the average lies in `mean` alone
+    seen: losses, as behind the carry of kernels.sgd.sgd_pass, or empty or None where nobody asks
 
     Returns the rows applied: fewer than given where a margin is not finite.
     """
@@ -194,6 +202,8 @@ def stale_decay_pass(
             old[j] = now[j] - eta * lam * old[j]
         pull = pull_at(loss, m)
         size = eta * pull * labels[i]
+        if seen is not None and seen.size > 0 and pull > 0.0:
+            seen[1] += (np.float64(weights[i]) if weights.size > 0 else 1.0) * loss_of(loss, m, pull)
         if weights.size > 0:
             size *= weights[i]
             pull *= weights[i]
@@ -208,4 +218,6 @@ def stale_decay_pass(
             for j in range(features):
                 mean[j] += rho * (old[j] - mean[j])
             blend[3] += rho * (old[features] - blend[3])
+    if seen is not None and seen.size > 0:
+        seen[0] += order.size
     return int(order.size)

@@ -9,8 +9,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from wpsgd.kernels.compile import kernel
-from wpsgd.kernels.losses import loss_at, pull_at
+from wpsgd.kernels.losses import loss_at, loss_of, pull_at
 from wpsgd.kernels.sparse import AHEAD, CACHE, dot, dot_asking
 
 
@@ -47,10 +49,12 @@ def add_gradient(
     order: Any,
     loss: int,
     out: Any,
+    seen: Any = None,
 ) -> float:
     """Adds the loss gradients of the rows `order` at the weights scale x w to `out`, in place.
 
     out: float64 (features + 1,), the intercept's gradient last
+    seen: losses, as behind the carry of kernels.sgd.sgd_pass, or empty or None where nobody asks
     Returns the rows gone through, or nan where a margin is not finite.
     """
     weighted = weights.size > 0
@@ -60,7 +64,12 @@ def add_gradient(
         m = labels[i] * (scale * dot(w, indices, values, indptr[i], indptr[i + 1]) + intercept)
         if not math.isfinite(m):
             return math.nan
-        pull = pull_at(loss, m) * labels[i]
+        pull = pull_at(loss, m)
+        if seen is not None and seen.size > 0:
+            seen[0] += 1.0
+            if pull > 0.0:
+                seen[1] += (np.float64(weights[i]) if weighted else 1.0) * loss_of(loss, m, pull)
+        pull *= labels[i]
         if weighted:
             pull *= weights[i]
         if pull != 0.0:

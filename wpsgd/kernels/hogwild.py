@@ -10,8 +10,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from wpsgd.kernels.compile import kernel
-from wpsgd.kernels.losses import pull_at
+from wpsgd.kernels.losses import loss_of, pull_at
 from wpsgd.kernels.sgd import FOLD_BELOW, contraction
 from wpsgd.kernels.sparse import add, ask_for_row, dot, dot_asking
 from wpsgd.kernels.squares import add_squares
@@ -50,6 +52,7 @@ def hogwild_pass(
     ahead: int,
     rows_ahead: int,
     squares: Any,
+    seen: Any = None,
 ) -> int:
     """Applies every `stride`-th of the rows `order`, from the place `first` on; other threads do the others.
 
@@ -58,6 +61,7 @@ def hogwild_pass(
     squares: this thread's own, of kernels/squares.py, or empty where nobody asks for them
     scales: of `scales_ahead` for the rows `order`; weights, intercept_rate, ahead, rows_ahead: as for
     kernels.sgd.sgd_pass
+    seen: this thread's own losses, as behind the carry there, or empty or None where nobody asks
 
     Returns the place of the first row whose margin is not finite, where the thread stops; else order.size.
     """
@@ -80,6 +84,8 @@ def hogwild_pass(
         pull = pull_at(loss, m)
         if pull > 0.0:
             step = etas[k] * pull * y
+            if seen is not None and seen.size > 0:
+                seen[1] += (np.float64(weights[i]) if weighted else 1.0) * loss_of(loss, m, pull)
             if weighted:
                 step *= weights[i]
                 pull *= weights[i]
@@ -87,4 +93,6 @@ def hogwild_pass(
             carry[1] += intercept_rate * step
             if squares.size > 0:
                 add_squares(squares, indices, values, start, end, pull)
+    if seen is not None and seen.size > 0:
+        seen[0] += len(range(first, order.size, stride))
     return int(order.size)

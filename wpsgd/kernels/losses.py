@@ -36,3 +36,13 @@ def pull_at(loss: int, m: float) -> float:
     if loss == _SQUARED_HINGE or m >= -1.0:
         return 2.0 * (1.0 - m)
     return 4.0
+
+
+@kernel
+def loss_of(loss: int, m: float, pull: float) -> float:
+    """`loss_at` but for its last digits, faster where the pull at m is known, which is not 0."""
+    if loss == _HINGE:
+        return 1.0 - m
+    if loss == _LOGISTIC:
+        return -math.log(1.0 - pull) if m > 0.0 else -m - math.log(pull)
+    return loss_at(loss, m)

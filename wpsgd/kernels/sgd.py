@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from wpsgd.kernels.compile import kernel
-from wpsgd.kernels.losses import pull_at
+from wpsgd.kernels.losses import loss_of, pull_at
 from wpsgd.kernels.sparse import add, ask_for_row, dot, dot_asking
 from wpsgd.kernels.stepsize import eta_at
 
@@ -50,7 +50,8 @@ def sgd_pass(
 ) -> int:
     """Applies the rows `order` one after another, after `done` steps.
 
-    w: float (features,) and carry: float64 (2,), [scale, intercept], both changed in place
+    w: float (features,) and carry: float64, [scale, intercept], both changed in place; behind them, where
+        somebody asks, [rows, sum of their losses times sample weights], each loss as before the row's step
     weights: sample weights, or an empty array for all ones
     schedule, lam, eta0, extra: the formula of the step sizes (stepsize.py)
     intercept_rate: factor on the intercept's step, 0 for none
@@ -60,7 +61,8 @@ def sgd_pass(
     Returns the rows applied: fewer than given where a margin is not finite.
     """
     scale, intercept = carry[0], carry[1]
-    weighted = weights.size > 0
+    weighted, watched = weights.size > 0, carry.size > 2
+    total = carry[3] if watched else 0.0
     for k in range(order.size):
         i = order[k]
         start, end = indptr[i], indptr[i + 1]
@@ -86,12 +88,17 @@ def sgd_pass(
         pull = pull_at(loss, m)
         if pull > 0.0:
             step = eta * pull * y
+            if watched:
+                total += (np.float64(weights[i]) if weighted else 1.0) * loss_of(loss, m, pull)
             if weighted:
                 step *= weights[i]
             c = w.dtype.type(step / scale)
             add(w, indices, values, start, end, c)
             intercept += intercept_rate * step
     carry[0], carry[1] = scale, intercept
+    if watched:
+        carry[2] += order.size
+        carry[3] = total
     return int(order.size)
 
 
@@ -124,11 +131,13 @@ def adagrad_pass(
     """AdaGrad with the L2 term inside the gradient, applied to a coordinate when a row next touches it.
 
     squares: accumulated squared gradients; touched: int64, the step at which each coordinate is current
-    carry: float64 (2,), [the intercept's accumulated squares, intercept]; step: steps done before this pass
+    carry: float64, [the intercept's accumulated squares, intercept], and losses as in `sgd_pass`
+    step: steps done before this pass
 
     Returns the rows applied: fewer than given where a margin is not finite.
     """
     weighted = weights.size > 0
+    seen = carry[2:]
     for k in range(order.size):
         i = order[k]
         start, end = indptr[i], indptr[i + 1]
@@ -142,7 +151,10 @@ def adagrad_pass(
         m = y * (product + carry[1])
         if not math.isfinite(m):
             return int(k)
-        pull = pull_at(loss, m) * y
+        pull = pull_at(loss, m)
+        if seen.size > 0 and pull > 0.0:
+            seen[1] += (np.float64(weights[i]) if weighted else 1.0) * loss_of(loss, m, pull)
+        pull *= y
         if weighted:
             pull *= weights[i]
         for j in range(start, end):
@@ -154,6 +166,8 @@ def adagrad_pass(
         carry[0] += pull * pull
         if carry[0] > 0.0:
             carry[1] += intercept_rate * eta * pull / math.sqrt(carry[0])
+    if seen.size > 0:
+        seen[0] += order.size
     return int(order.size)
 
 

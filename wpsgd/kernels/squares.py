@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from wpsgd.kernels.compile import kernel
-from wpsgd.kernels.losses import pull_at
+from wpsgd.kernels.losses import loss_of, pull_at
 from wpsgd.kernels.sgd import FOLD_BELOW, contraction
 from wpsgd.kernels.sparse import add, dot
 
@@ -34,6 +36,7 @@ def squares_pass(
     """
     scale, intercept = carry[0], carry[1]
     weighted = weights.size > 0
+    seen = carry[2:]
     done = order.size
     for k in range(order.size):
         i = order[k]
@@ -51,6 +54,8 @@ def squares_pass(
             scale = 1.0
         pull = pull_at(loss, m)
         if pull > 0.0:
+            if seen.size > 0:
+                seen[1] += (np.float64(weights[i]) if weighted else 1.0) * loss_of(loss, m, pull)
             step = eta * pull * y
             if weighted:
                 step *= weights[i]
@@ -60,6 +65,8 @@ def squares_pass(
             add_squares(squares, indices, values, start, end, pull)
             intercept += intercept_rate * step
     carry[0], carry[1] = scale, intercept
+    if seen.size > 0:
+        seen[0] += done
     return int(done)
 
 

@@ -39,6 +39,10 @@ class ClassesLearner(SGDLearner):
         """Weights of all classes."""
         return self.shard.features * self.classes
 
+    @property
+    def models(self) -> int:
+        return self.classes
+
     def side_by_side(self, vector: FloatArray) -> FloatArray:
         """A vector of the shape of the weights as (features, classes)."""
         return vector.reshape(self.shard.features, self.classes)
@@ -49,7 +53,7 @@ class ClassesLearner(SGDLearner):
 
     def _add_gradient(self, order: NDArray[np.int64]) -> float:
         w, out = self.side_by_side(self.weights), self.side_by_side(self._gradient.vector[:-2])
-        return float(add_classes_gradient(w, self.scale, *self._arrays, order, self._loss, out))
+        return float(add_classes_gradient(w, self.scale, *self._arrays, order, self._loss, out, self._seen))
 
 
 @dataclass(eq=False)
@@ -59,8 +63,9 @@ class AdaGradClassesLearner(AdaGradLearner, ClassesLearner):
     def _pass(self, order: NDArray[np.int64]) -> int:
         step = self.objective.step
         w, squares = self.side_by_side(self.weights), self.side_by_side(self._squares)
+        memory = (w, squares, self._touched, self._carry)
         arrays, sizes = self._arrays, (self.steps, step.eta0, step.alpha)
-        return int(adagrad_classes_pass(w, squares, self._touched, *arrays, order, *sizes, self._loss))
+        return int(adagrad_classes_pass(*memory, *arrays, order, *sizes, self._loss))
 
     def _settle(self, vector: FloatArray, touched: NDArray[np.int64]) -> None:
         step, squares = self.objective.step, self.side_by_side(self._squares)

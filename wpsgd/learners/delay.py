@@ -132,7 +132,7 @@ class StaleDecayLearner(SGDLearner):
     def _pass(self, order: NDArray[np.int64]) -> int:
         step = self.objective.step
         etas = step.etas(self.steps, len(order))
-        settings = (step.alpha, self._loss, self._rate, self._kept)
+        settings = (step.alpha, self._loss, self._rate, self._kept, self._seen)
         return int(stale_decay_pass(self._history, self._place, *self._arrays, order, etas, *settings))
 
     def _decay(self, summed: FloatArray) -> float:

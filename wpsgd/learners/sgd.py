@@ -96,7 +96,7 @@ class SGDLearner:
         self.weights = self.objective.start(self.coordinates, self.shard.values.dtype)
         self._spare = np.empty_like(self.weights)
         self._gradients: list[GradientSum] = []  # of each thread, where one was asked for
-        self._carry = np.array([1.0, self._intercept_of(self.weights)])
+        self._carry = np.array([1.0, self._intercept_of(self.weights)])  # and losses, once somebody asks
         self._arrays = kernel_arrays(self.shard)
         self._formula = self.objective.step.formula
         self._loss = LOSSES[self.objective.loss]
@@ -146,9 +146,30 @@ class SGDLearner:
         gradients.warm_up(self.shard, self.weights[:0])
         changes.warm_up(self)
 
+    # losses on the way, for whoever decides when to stop
+
+    @property
+    def models(self) -> int:
+        """How many lie side by side in the weights."""
+        return 1
+
+    def watch_losses(self) -> None:
+        """From now on, losses of rows are added up, each as it is before the row's step."""
+        self._carry = np.append(self._carry[:2], np.zeros(1 + self.models))
+
+    def taken_losses(self) -> NDArray[np.float64]:
+        """[rows, sum of their losses times sample weights of each model] since this was called before."""
+        losses = self._seen.copy()
+        self._seen[:] = 0.0
+        return losses
+
+    @property
+    def _seen(self) -> NDArray[np.float64]:
+        return self._carry[2:]
+
     def contribution(self) -> FloatArray:
         """This node's model in a buffer of its own, for a reduction to overwrite."""
-        scale, intercept = self._carry
+        scale, intercept = self._carry[:2]
         features = self.coordinates
         np.multiply(self.weights[:features], scale, out=self._spare[:features])
         if self.objective.intercept:
@@ -162,7 +183,7 @@ class SGDLearner:
         else:
             self.weights[:] = model
         self.steps = steps
-        self._carry[:] = 1.0, self._intercept_of(self.weights)
+        self._carry[:2] = 1.0, self._intercept_of(self.weights)
 
     # a gradient step in common, for mini-batch SGD; all rows of a step are taken at the same weights
 
@@ -212,7 +233,7 @@ class SGDLearner:
             self.weights[: self.coordinates] *= scale
             scale = 1.0
         size = eta / rows if rows > 0.0 else 0.0
-        self._carry[:] = scale, self._carry[1] - self._rate * size * summed[-2]
+        self._carry[:2] = scale, self._carry[1] - self._rate * size * summed[-2]
         self.steps += 1
         return size / scale
 
@@ -263,7 +284,7 @@ class SGDLearner:
         out = self._gradient
         out.taken.append(order)
         at = (self.weights[: self.shard.features], self.scale, float(self._carry[1]))
-        return float(add_gradient(*at, *self._arrays, order, self._loss, out.vector[:-1]))
+        return float(add_gradient(*at, *self._arrays, order, self._loss, out.vector[:-1], self._seen))
 
     def _intercept_of(self, weights: FloatArray) -> float:
         return float(weights[-1]) if self.objective.intercept else 0.0

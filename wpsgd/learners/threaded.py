@@ -14,6 +14,7 @@ from wpsgd.learners.crew import Crew
 from wpsgd.learners.sgd import NOTHING, SGDLearner
 
 MEETING = 1 << 14
+APART = 16  # float64 that no other thread writes to: two cache lines
 
 
 @dataclass(eq=False)
@@ -29,6 +30,7 @@ class ThreadedLearner(SGDLearner):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._crew = Crew(self.threads)
+        self._seen_by = [self._seen] * self.threads
 
     def warm_up(self) -> None:
         super().warm_up()
@@ -65,6 +67,16 @@ class ThreadedLearner(SGDLearner):
         """Where a thread adds up its squared gradients; empty where nobody asks for them."""
         return NOTHING
 
+    def watch_losses(self) -> None:
+        super().watch_losses()
+        self._seen_by = [*np.zeros((self.threads, APART))[:, : len(self._seen)]]
+
+    def taken_losses(self) -> NDArray[np.float64]:
+        for seen in self._seen_by:
+            self._seen[:] += seen
+            seen[:] = 0.0
+        return super().taken_losses()
+
     @property
     def _summing(self) -> int:
         return self.threads
@@ -77,9 +89,9 @@ class ThreadedLearner(SGDLearner):
         shares = [order[(j - first) % self.threads :: self.threads].copy() for j in range(self.threads)]
         at = (self.weights[: self.shard.features], self.scale, float(self._carry[1]), *self._arrays)
         work = []
-        for rows, out in zip(shares, self._gradients, strict=True):
+        for rows, out, seen in zip(shares, self._gradients, self._seen_by, strict=True):
             out.taken.append(rows)
-            work.append(partial(add_gradient, *at, rows, self._loss, out.vector[:-1]))
+            work.append(partial(add_gradient, *at, rows, self._loss, out.vector[:-1], seen))
         return sum(self._crew.run(work))
 
     def _side_by_side(
@@ -88,8 +100,10 @@ class ThreadedLearner(SGDLearner):
         """Rows done; fewer than given where a margin is not finite."""
         shared = (self.weights[: self.shard.features], self._carry, *self._arrays, order, etas, scales)
         settings = (self.threads, self._loss, self._rate, self._ahead, self._rows_ahead)
-        shares = range(self.threads)
-        work = [partial(hogwild_pass, *shared, share, *settings, self._squares_of(share)) for share in shares]
+        work = [
+            partial(hogwild_pass, *shared, share, *settings, self._squares_of(share), seen)
+            for share, seen in enumerate(self._seen_by)
+        ]
         done = self._crew.run(work)
         self._carry[0] = scales[len(order)]
         return int(min(done))
