@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from pathlib import Path
 
 import pytest
-from command_line import call, done, spawn
+from command_line import call, done, everything, spawn
 
+from wpsgd.experiment import doctor
+from wpsgd.kernels import cache
 from wpsgd.processors import processors
 
 TOPICS = ["MPI library", "launcher", "ranks", "processors", "kernel cache", "memory"]
@@ -34,6 +38,41 @@ def test_a_kernel_cache_that_cannot_be_written_is_a_warning_with_its_fix(
     (place,) = (n for n, line in enumerate(lines) if line.startswith("warning  kernel cache"))
     assert "cannot be written" in lines[place]
     assert lines[place + 1].strip().startswith("fix: set NUMBA_CACHE_DIR")
+
+
+def test_a_kernel_cache_that_is_full_is_a_warning_and_leaves_no_trace(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def replace(old: Path, new: Path) -> None:
+        if old.stat().st_size > 0:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        old.rename(new)
+
+    monkeypatch.setattr(cache, "places", lambda: [tmp_path / "small"])
+    assert doctor._kernel_cache().level == "ok"
+    before = everything(tmp_path)
+    monkeypatch.setattr(os, "replace", replace)
+    finding = doctor._kernel_cache()
+    assert finding.level == "warning"
+    assert "is full (no space left on device)" in finding.what
+    assert finding.fix.startswith("set NUMBA_CACHE_DIR")
+    assert everything(tmp_path) == before
+
+
+def test_the_second_place_is_fine_unless_the_first_was_asked_for(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr(cache, "places", lambda: [tmp_path / "file" / "below", tmp_path / "home"])
+    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
+    finding = doctor._kernel_cache()
+    assert finding.level == "ok"
+    assert finding.what.startswith(f"kernel cache: {tmp_path / 'home'}")
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "file" / "below"))
+    finding = doctor._kernel_cache()
+    assert finding.level == "warning"
+    assert "below cannot be written (not a directory)" in finding.what
+    assert finding.what.endswith(" is used")
 
 
 def test_one_process_in_a_slurm_job_of_many_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
