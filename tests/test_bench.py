@@ -308,9 +308,9 @@ def test_weights_read_from_vowpal_wabbit_are_those_it_predicts_with(
     text.write_text(vowpal.text_of(rows), encoding="ascii")
     workspace = vowpal.learnt(text, rows.features, vowpal.settings(len(rows))[way][0], 6)
     weights = vowpal.weights_of(workspace, rows.features)
-    lines = text.read_text().splitlines()[:50]
+    lines = text.read_text().splitlines()[:200]
     predicted = [workspace.predict(line.partition("|")[1] + line.partition("|")[2]) for line in lines]
-    margins_of_labels = np.clip(rows.to_scipy()[:50] @ weights, -1.0, 1.0)  # as it says them with this loss
+    margins_of_labels = np.clip(rows.to_scipy()[:200] @ weights, -1.0, 1.0)  # as it says them with this loss
     np.testing.assert_allclose(margins_of_labels, predicted, rtol=1e-3, atol=1e-4)
     assert (np.abs(predicted) < 1.0).sum() > 5
     workspace.finish()
