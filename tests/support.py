@@ -223,7 +223,7 @@ def environment(**extra: str) -> dict[str, str]:
 
 
 def start_ranks(
-    script: str, ranks: int, *arguments: object, timeout: float = 60.0
+    script: str, ranks: int, *arguments: object, timeout: float = 280.0
 ) -> subprocess.CompletedProcess[str]:
     """Runs a script of tests/mpi on so many ranks and waits for its end, whatever its exit code."""
     command = [mpiexec(), "-n", str(ranks), sys.executable, str(TESTS / "mpi" / script), *map(str, arguments)]
@@ -234,7 +234,7 @@ def start_ranks(
 
 def run_ranks(script: str, ranks: int, *arguments: object) -> None:
     """The same, for a script that has to end well."""
-    ended = start_ranks(script, ranks, *arguments, timeout=180.0)  # ranks of one machine wait for one another
+    ended = start_ranks(script, ranks, *arguments, timeout=280.0)  # ranks of one machine wait for one another
     assert ended.returncode == 0, (
         f"{script} on {ranks} ranks:\n{ended.stdout[-3000:]}\n{ended.stderr[-3000:]}"
     )

@@ -39,6 +39,7 @@ from wpsgd.evaluate import objective  # noqa: E402
 from wpsgd.kernels.gradient import margins  # noqa: E402
 from wpsgd.learners.sgd import kernel_arrays  # noqa: E402
 
+pytestmark = pytest.mark.timeout(1800)  # a run of all tasks, beside whatever else a machine does
 PEERS = {"Snap ML": "snapml", "Vowpal Wabbit": "vowpalwabbit"}
 
 

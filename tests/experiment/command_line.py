@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 from unittest import mock
@@ -18,7 +19,7 @@ import support
 
 from wpsgd.experiment.__main__ import main
 
-LONG = 120.0  # seconds after which a process is given up
+LONG = 280.0  # seconds after which a process is given up, on a machine that does much else too
 
 
 class Answer(NamedTuple):
@@ -87,6 +88,25 @@ def wait_until(ready: Callable[[], Any], process: subprocess.Popen[str]) -> Any:
 
 def lines_of(path: Path) -> list[str]:
     return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+
+
+def begun(folder: Path, label: str, rank: int = 0) -> bool:
+    """Whether a rank of a run is at a strategy, so that a signal ends it at one of its boundaries."""
+    return any(f" {label}: begins" in line for line in lines_of(folder / "logs" / f"rank-{rank}.log"))
+
+
+@contextmanager
+def time_up_at(boundary: int) -> Iterator[None]:
+    """The clock of --max-seconds runs out at that boundary of a run on threads, whatever it shows."""
+    from wpsgd.experiment.signals import Stop
+
+    with mock.patch.object(Stop, "out_of_time", mock.PropertyMock(side_effect=_from(boundary))):
+        yield
+
+
+def _from(asked: int) -> Iterator[bool]:
+    for number in count(1):
+        yield number >= asked
 
 
 @contextmanager

@@ -15,15 +15,16 @@ from typing import NamedTuple
 import pytest
 import soak
 from command_line import (
+    begun,
     call,
     done,
     ended,
     everything,
-    lines_of,
     models,
     settings,
     signal_at,
     start,
+    time_up_at,
     wait_until,
 )
 
@@ -105,9 +106,10 @@ def test_the_clock_ends_a_run_with_0_and_resume_completes_it(
     long_models: dict[str, bytes], tmp_path: Path
 ) -> None:
     folder = tmp_path / "x"
-    answer = call("run", *LONG, "--out", folder, "--max-seconds", "0.4")
+    with time_up_at(1000):
+        answer = call("run", *LONG, "--out", folder, "--max-seconds", "86400")
     assert answer.code == 0
-    assert f"note: stopped after 0.4 s; --resume --out {folder} goes on" in answer.err
+    assert f"note: stopped after 86400 s; --resume --out {folder} goes on" in answer.err
     assert not json.loads((folder / "scores.json").read_text())["simuparallel"]["complete"]
     done("run", *LONG, "--out", folder, "--resume")
     assert models(folder) == long_models
@@ -117,7 +119,8 @@ def test_a_run_goes_on_with_another_wire_which_changes_no_bit(
     long_models: dict[str, bytes], tmp_path: Path
 ) -> None:
     folder = tmp_path / "x"
-    assert call("run", *LONG, "--out", folder, "--max-seconds", "0.4").code == 0
+    with time_up_at(1000):
+        assert call("run", *LONG, "--out", folder, "--max-seconds", "86400").code == 0
     sparse = settings(strategy__simuparallel__wire="sparse")
     answer = done("run", *LONG, *sparse, "--out", folder, "--resume")
     assert "simuparallel: resumed after round " in answer.err
@@ -276,15 +279,12 @@ def test_spans_of_a_resumed_run_follow_those_before_the_stop(whole: Whole, tmp_p
     assert len([e for e in events if e["kind"] == "totals" and e["strategy"] == "sequential"]) == 2
 
 
-def test_ctrl_c_leaves_within_seconds(tmp_path: Path, long_models: dict[str, bytes]) -> None:
+def test_ctrl_c_leaves_at_a_boundary(tmp_path: Path, long_models: dict[str, bytes]) -> None:
     folder = tmp_path / "x"
     process = start("run", *LONG, "--out", folder)
-    wait_until(lambda: lines_of(folder / "logs" / "rank-0.log"), process)
-    time.sleep(0.2)
+    wait_until(lambda: begun(folder, "simuparallel"), process)
     process.send_signal(signal.SIGINT)
-    sent = time.monotonic()
     answer = ended(process)
-    assert time.monotonic() - sent < 5.0
     assert answer.code == 1
     assert "SIGINT: leaving after this round; Ctrl-C ends at once" in answer.err.splitlines()
     assert answer.errors == [f"error: SIGINT: stopped between two rounds; --resume --out {folder} goes on"]
@@ -296,17 +296,16 @@ def test_a_second_ctrl_c_ends_at_once(tmp_path: Path) -> None:
     folder = tmp_path / "x"
     endless = settings(strategy__sequential__period=10**9, report__figures="false")
     process = start("run", "small", "--strategies", "sequential", "--out", folder, *endless)
-    wait_until(lambda: lines_of(folder / "logs" / "rank-0.log"), process)
+    wait_until(lambda: begun(folder, "sequential"), process)
     process.send_signal(signal.SIGINT)
-    time.sleep(2 * ECHO)
-    assert process.poll() is None
+    said = process.stderr
+    assert said is not None
+    while not said.readline().startswith("SIGINT: leaving after this round; Ctrl-C ends at once"):
+        assert process.poll() is None
+    time.sleep(2 * ECHO)  # later than a launcher would pass on the first
     process.send_signal(signal.SIGINT)
-    sent = time.monotonic()
-    answer = ended(process)
-    assert time.monotonic() - sent < 3.0
-    assert (answer.code, answer.out) == (1, "")
-    said = [line for line in answer.err.splitlines() if not line.startswith("memory: ")]
-    assert said == ["SIGINT: leaving after this round; Ctrl-C ends at once", "interrupted"]
+    answer = ended(process)  # the round that it was to leave after would last for minutes
+    assert (answer.code, answer.out, answer.err) == (1, "", "interrupted\n")
 
 
 def test_a_ctrl_c_that_the_launcher_passes_on_twice_counts_once() -> None:

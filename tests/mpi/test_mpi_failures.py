@@ -75,7 +75,7 @@ def test_a_rank_that_is_alone_in_a_larger_launch_says_what_to_do(variable: str) 
         env=support.environment(),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=280,
         check=False,
     )
     assert ended.returncode != 0
@@ -93,7 +93,7 @@ def test_a_runtime_is_not_made_of_singletons() -> None:
             env=support.environment(SLURM_STEP_NUM_TASKS=size),
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=280,
             check=False,
         )
         assert (ended.returncode != 0) == fails, ended.stderr

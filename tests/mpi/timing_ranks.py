@@ -1,6 +1,6 @@
 """Run by ranks of unequal emulated speeds: WP-SGD, SimuParallel SGD and WP-SGD again; rank 0 writes traces.
 
-Argument: the file for the events of each run, as JSON.
+Arguments: the file for the events of each run, as JSON; the rows of a round.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from wpsgd.strategies.averaging import Averaging
 from wpsgd.strategies.patterns import ByRows, Ending, Looks, Race
 
 SPEEDS = (1.0, 0.5, 0.25, 0.25)  # two cores' work in all
-ROUNDS, PERIOD = 2, 2_000_000
+ROUNDS, PERIOD = 2, int(sys.argv[2])
 RANKS = mpi.COMM_WORLD.Get_size()
 
 

@@ -94,8 +94,8 @@ def _train(study: Study, options: Options) -> None:
         return
     study.progress.say(f"memory: {study.prediction.told()}")
     runtime.first(lambda: _open(folder, settings, facts, options))
+    study.stop.training = True  # before the log says that there is a run
     with _logged(folder, runtime, options.log_level):
-        study.stop.training = True
         study.run(dataset)
 
 

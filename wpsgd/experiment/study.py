@@ -156,6 +156,7 @@ class Study:
         if said := remark(strategy, self.settings.model, dataset.train):
             self.say(f"note: {said}")
         self.progress.start(strategy.label, strategy.rounds)
+        log.info("%s: begins", strategy.label)
         outcome = self.runtime.run(self.job(strategy, dataset, digest))
         rounds = next(iter(outcome.states.values())).round
         tol = strategy.tolerance(self.settings.model)
