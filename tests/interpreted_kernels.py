@@ -81,18 +81,17 @@ def of_estimator(keys: dict[str, Any], dtype: str, classes: int) -> list[float]:
     return [*map(float, model.coef_.ravel()), *map(float, model.intercept_)]
 
 
-def models() -> dict[str, list[float]]:
+def models(dtype: str) -> dict[str, list[float]]:
     """Their weights, by what they are models of."""
     found = {}
-    for dtype in ("float64", "float32"):
-        for entry in CASES:
-            weights = of_strategy(entry, dtype)
-            if repeats(entry):
-                found[f"{entry} {dtype}"] = weights
-        for keys in ESTIMATORS:
-            found |= {f"{keys} {dtype} {n} classes": of_estimator(keys, dtype, n) for n in (2, 3)}
+    for entry in CASES:
+        weights = of_strategy(entry, dtype)
+        if repeats(entry):
+            found[str(entry)] = weights
+    for keys in ESTIMATORS:
+        found |= {f"{keys}, {n} classes": of_estimator(keys, dtype, n) for n in (2, 3)}
     return found
 
 
 if __name__ == "__main__":
-    json.dump(models(), sys.stdout)
+    json.dump(models(sys.argv[1]), sys.stdout)

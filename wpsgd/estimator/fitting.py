@@ -34,7 +34,7 @@ from wpsgd.estimator.inputs import Inputs, held_out, labelled
 from wpsgd.estimator.joining import Whole, class_numbers, join, several, share_of
 from wpsgd.estimator.last import Begin, Last
 from wpsgd.estimator.meeting import meet
-from wpsgd.estimator.narrow import narrow, narrowed
+from wpsgd.estimator.narrow import holds, like, narrow, narrowed
 from wpsgd.estimator.platt import calibration
 from wpsgd.estimator.refusals import average_after
 from wpsgd.estimator.sgd import Limits, Trainer
@@ -164,13 +164,14 @@ class _Fitting:
     def by_strategy(self, inputs: Inputs, start: FloatArray | None) -> list[Solved]:
         trained, validation = self._split(inputs)
         weights = self.weights(trained)
-        trainer = self._trainer(trained, validation)
+        trainer, used = self._trainer(trained, validation, start)
+        start = None if start is None else narrow(start, used)
         held_out = None if validation is None else self.weights(validation)
         adaptive = self.estimator.learning_rate == ADAPTIVE  # each class has a step size of its own
         if len(self.problems) > 1 and not adaptive and shares_passes(trainer, self.whole):
             judged = None if validation is None else (class_numbers(self.whole, validation), held_out)
             together = Together(trainer, class_numbers(self.whole, trained), weights, judged)
-            return self._in_blocks(together, start)
+            return self._in_blocks(together, start, used)
 
         table = self._table()
 
@@ -179,7 +180,7 @@ class _Fitting:
             begin = None if start is None else start[number]
             train = partial(train_adaptively, trainer) if adaptive else trainer.train
             solved = train(trained.targets == label, weights, judged, begin, self.tell)
-            return placed(solved, table[number])
+            return placed(solved, table[number], used)
 
         jobs = [partial(one, number, label) for number, label in enumerate(self.problems)]
         if several(self.estimator.runtime):
@@ -187,7 +188,9 @@ class _Fitting:
         _ = trainer.shards
         return self._each(jobs, 32 * trainer.rows.features * self.workers)
 
-    def _in_blocks(self, together: Together, start: FloatArray | None) -> list[Solved]:
+    def _in_blocks(
+        self, together: Together, start: FloatArray | None, used: NDArray[np.int32] | None
+    ) -> list[Solved]:
         """All classes in blocks that share each pass; how they are cut changes no bit of the models."""
         trainer, runtime = together.trainer, self.estimator.runtime
         tells = [*map(self._tell_of, self.problems)]
@@ -196,7 +199,7 @@ class _Fitting:
         def one(block: range) -> list[Solved]:
             part = slice(block.start, block.stop)
             solved = together.train(block, tells[part], None if start is None else start[part])
-            return [placed(model, row) for model, row in zip(solved, table[part], strict=True)]
+            return [placed(model, row, used) for model, row in zip(solved, table[part], strict=True)]
 
         if several(runtime):  # ranks meet in the same order, in blocks of one size
             mine = blocks_of(len(self.problems), bytes_each, 1)
@@ -233,7 +236,13 @@ class _Fitting:
 
         return np.array(list(map(one, self.problems, solved, without)))
 
-    def _trainer(self, trained: Inputs, validation: Inputs | None) -> Trainer:
+    def _trainer(
+        self, trained: Inputs, validation: Inputs | None, start: FloatArray | None
+    ) -> tuple[Trainer, NDArray[np.int32] | None]:
+        """What trains, and the columns of its rows where they are not all: a pass may not cost the others.
+
+        Those of several ranks are not the same, and virtual clocks know what a model of all columns costs.
+        """
         estimator, features = self.estimator, self.whole.features
         strategy, certified = strategy_keys(estimator, self.solver), self.solver == "dual"
         runtime = runtime_for(estimator, strategy, self.workers)
@@ -252,12 +261,17 @@ class _Fitting:
             estimator, seed=self.seed, strategy=strategy, rounds=int(rounds), looks=int(looks)
         )
         limits = Limits(estimator.max_iter, estimator.tol, estimator.n_iter_no_change, self.deadline)
-        rows = trained.rows(features, self.constant).astype(self.whole.dtype)
+        rows, used = trained.rows(features, self.constant).astype(self.whole.dtype), None
+        if runtime.name == "local":
+            kept, used = narrowed(rows)
+            rows, used = (kept, used) if start is None or holds(start, used) else (rows, None)
         held_out = (
-            None if validation is None else validation.rows(features, self.constant).astype(rows.values.dtype)
+            None
+            if validation is None
+            else like(validation.rows(features, self.constant).astype(rows.values.dtype), used)
         )
         after = average_after(estimator)
-        return Trainer(rows, settings, runtime, limits, self.seed, counts, held_out, certified, after)
+        return Trainer(rows, settings, runtime, limits, self.seed, counts, held_out, certified, after), used
 
     def _split(self, inputs: Inputs) -> tuple[Inputs, Inputs | None]:
         if not self.estimator.early_stopping:

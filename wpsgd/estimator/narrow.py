@@ -32,6 +32,18 @@ def narrowed(rows: Rows) -> tuple[Rows, NDArray[np.int32] | None]:
     return kept, used
 
 
+def like(rows: Rows, used: NDArray[np.int32] | None) -> Rows:
+    """Other rows in the columns that narrowed ones have; what they have elsewhere is left out."""
+    if used is None:
+        return rows
+    return Rows.from_scipy(rows.to_scipy()[:, used], rows.labels, rows.weights)
+
+
+def holds(weights: NDArray[Any], used: NDArray[np.int32] | None) -> bool:
+    """Whether weights (models, columns) are 0 but in these columns; SGD lets all others decay."""
+    return used is None or np.count_nonzero(weights) == np.count_nonzero(weights[:, used])
+
+
 def narrow(weights: NDArray[Any], used: NDArray[np.int32] | None) -> NDArray[Any]:
-    """Those of the columns that narrowed rows have."""
-    return weights if used is None else np.asarray(weights[used])
+    """Those of the columns that narrowed rows have, of one model or of several."""
+    return weights if used is None else np.asarray(weights[..., used])

@@ -36,7 +36,11 @@ def placed(one: Solved, row: FloatArray, columns: NDArray[np.int32] | None = Non
     columns: where they belong in a row of zeros; None: they are all of it
     """
     row[slice(None) if columns is None else columns] = one.weights
-    return replace(one, weights=row)
+    learner = dict(one.learner)
+    if columns is not None and "squares" in learner:
+        learner["squares"] = np.zeros(len(row))
+        learner["squares"][columns] = one.learner["squares"]
+    return replace(one, weights=row, learner=learner)
 
 
 def weights_of(solved: Sequence[Solved]) -> FloatArray:
