@@ -16,6 +16,7 @@ Array = NDArray[np.float64]
 LOSSES = ("hinge", "squared_hinge", "log_loss", "modified_huber")
 SCHEDULES = ("constant", "optimal", "pegasos", "invscaling", "inverse")
 INTERCEPT_RATE = 0.01
+STEEPEST = {"squared_hinge": 2.0, "log_loss": 0.25, "modified_huber": 2.0}  # their largest second derivative
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,17 @@ def step_size(schedule: str, t: int, alpha: float, eta0: float = 1.0, power: flo
     return eta0 if schedule == "constant" else eta0 / (1.0 + alpha * eta0 * t)
 
 
+def own_step(loss: str, eta: float, s: float, x: Array, *, late: int = 0, decay: float = 1.0) -> float:
+    """The step of a row's gradient: not beyond its rest, and less far where gradients are late.
+
+    decay: 1 - eta alpha where that is to count, too
+    """
+    if loss not in STEEPEST or s * (x @ x) == 0.0:
+        return eta
+    share = decay ** (late + 1) * (late**late / (late + 1) ** (late + 1))
+    return min(eta, share / (STEEPEST[loss] * s * (x @ x)))
+
+
 @dataclass
 class Model:
     """Weights of shape (d,), an intercept, and the margin that each applied row had before its step."""
@@ -101,9 +113,10 @@ def sgd(
     for i, eta in zip(order, etas, strict=True):
         m = data.y[i] * (model.w @ data.x[i] + model.b)
         g = data.s[i] * slope_at(loss, m) * data.y[i]
-        model.w = (1.0 - eta * alpha) * model.w - eta * g * data.x[i]
+        size = own_step(loss, eta, data.s[i], data.x[i])
+        model.w = (1.0 - eta * alpha) * model.w - size * g * data.x[i]
         if intercept:
-            model.b -= INTERCEPT_RATE * eta * g
+            model.b -= INTERCEPT_RATE * size * g
         model.margins.append(float(m))
     return model
 
@@ -140,12 +153,16 @@ def adagrad(
     return model
 
 
-def loss_gradient(data: Dense, order: Any, w: Any, *, loss: str, b: float = 0.0) -> Array:
-    """Sum over `order` of s_i times the gradient of the loss at w, the intercept's last: shape (d + 1,)."""
+def loss_gradient(data: Dense, order: Any, w: Any, *, loss: str, b: float = 0.0, eta: float = 0.0) -> Array:
+    """Sum over `order` of s_i times the gradient of the loss at w, the intercept's last: shape (d + 1,).
+
+    eta: of the step they are for; where a row may not take it whole, its gradient is as much shorter
+    """
     total = np.zeros(data.x.shape[1] + 1)
     for i in order:
         m = data.y[i] * (np.asarray(w, dtype=np.float64) @ data.x[i] + b)
-        total += data.s[i] * slope_at(loss, m) * data.y[i] * np.append(data.x[i], 1.0)
+        part = own_step(loss, eta, data.s[i], data.x[i]) / eta if eta > 0.0 else 1.0
+        total += part * data.s[i] * slope_at(loss, m) * data.y[i] * np.append(data.x[i], 1.0)
     return total
 
 

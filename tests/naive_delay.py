@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-from naive import INTERCEPT_RATE, Array, Dense, slope_at
+from naive import INTERCEPT_RATE, Array, Dense, own_step, slope_at
 
 
 class Past(NamedTuple):
@@ -40,8 +41,9 @@ def delay_sgd(
         then = max(0, t - tau)
         m = data.y[i] * (w[then] @ data.x[i] + b[then])
         g = data.s[i] * slope_at(loss, m) * data.y[i]
-        w.append(w[t] - eta * alpha * w[then if stale_decay else t] - eta * g * data.x[i])
-        b.append(b[t] - (INTERCEPT_RATE * eta * g if intercept else 0.0))
+        size = own_step(loss, eta, data.s[i], data.x[i], late=tau)
+        w.append(w[t] - eta * alpha * w[then if stale_decay else t] - size * g * data.x[i])
+        b.append(b[t] - (INTERCEPT_RATE * size * g if intercept else 0.0))
         margins.append(m)
     return Past(np.array(w), np.array(b), np.array(margins))
 
@@ -54,21 +56,35 @@ class Checked(NamedTuple):
 
 
 def checked_delay_sgd(
-    data: Dense, order: Any, eta: float, w0: Any, tau: int, steps: int, alpha: float
+    data: Dense,
+    order: Any,
+    eta: float,
+    w0: Any,
+    tau: int,
+    steps: int,
+    alpha: float,
+    loss: str,
+    fixed_point: Callable[[str, float], float],
 ) -> Checked:
-    """Hinge with range checks at a constant step: takes rows until so many steps are applied."""
+    """Range checks at a constant step: takes rows until so many steps are applied.
+
+    fixed_point(loss, strength): the margin m = strength times the loss's pull at m
+    """
     w, queue, applied = np.array(w0, dtype=np.float64), [], []
     rows = iter(order)
     while sum(applied) < steps:
         i = next(rows)
-        queue.append((i, data.y[i] * (w @ data.x[i]) < 1.0))
+        queue.append((i, -slope_at(loss, data.y[i] * (w @ data.x[i]))))
         if len(queue) <= tau:
             continue
-        i, active = queue.pop(0)
-        moved = (1.0 - eta * alpha) * w + eta * data.s[i] * active * data.y[i] * data.x[i]
+        i, pull = queue.pop(0)
+        size = own_step(loss, eta, data.s[i], data.x[i], late=tau, decay=1.0 - eta * alpha)
+        moved = (1.0 - eta * alpha) * w + size * data.s[i] * pull * data.y[i] * data.x[i]
         before, after = (data.y[i] * (model @ data.x[i]) for model in (w, moved))
-        fixed = min(1.0, data.s[i] * (data.x[i] @ data.x[i]) / alpha)
-        crosses = active and (before - fixed) * (after - fixed) < 0.0 and abs(after - fixed) > 1e-6 * fixed
+        fixed = fixed_point(loss, size / eta * data.s[i] * (data.x[i] @ data.x[i]) / alpha)
+        crosses = (
+            pull > 0.0 and (before - fixed) * (after - fixed) < 0.0 and abs(after - fixed) > 1e-6 * fixed
+        )
         applied.append(not crosses)
         if not crosses:
             w = moved

@@ -51,9 +51,9 @@ def test_a_common_step_equals_its_formula(loss: str) -> None:
             learner.accumulate(count)
         summed = np.sum([learner.gradient() for learner in learners], axis=0)
         rows = np.concatenate([order[t - 1] for order in orders])
-        gradient = naive.loss_gradient(data, rows, w, loss=loss, b=b) / 74.0
-        assert summed[-1] == 74.0
         eta = naive.step_size("optimal", t, 0.01)
+        gradient = naive.loss_gradient(data, rows, w, loss=loss, b=b, eta=eta) / 74.0
+        assert summed[-1] == 74.0
         w, b = (1.0 - eta * 0.01) * w - eta * gradient[:-1], b - 0.01 * eta * gradient[-1]
         for learner in learners:
             buffer = learner.gradient()

@@ -40,7 +40,7 @@ def entry(folder: Path, strategy: str, rest: str = "") -> Any:
 def test_threads_are_a_key_of_every_strategy_in_rounds(tmp_path: Path, name: str) -> None:
     assert entry(tmp_path, f'name = "{name}"\nthreads = 3').inside == InNode(threads=3)
     late = name in ("delay", "hybrid")
-    assert entry(tmp_path, f'name = "{name}"').inside == (InNode(delay=2) if late else InNode())
+    assert entry(tmp_path, f'name = "{name}"').inside == (InNode(delay=1) if late else InNode())
 
 
 def test_late_gradients_are_what_the_file_asks_for(tmp_path: Path) -> None:
@@ -153,11 +153,6 @@ REFUSED = {
         "stale_decay = true: has a contraction only for steps of one size: needs [model] learning_rate ="
         ' "constant", not "optimal"',
     ),
-    "a range check of another loss": (
-        'name = "hybrid"\nrange_check = true',
-        '[model]\nloss = "log_loss"',
-        'range_check = true: its fixed point is that of [model] loss = "hinge", not of "log_loss"',
-    ),
     "a range check with an intercept": (
         'name = "hybrid"\nrange_check = true',
         '[model]\nintercept = "unregularised"',
@@ -166,7 +161,7 @@ REFUSED = {
     "late gradients of adagrad": (
         'name = "hybrid"\nrule = "uniform"',
         '[model]\nlearning_rate = "adagrad"',
-        'delay = 2: needs one step size for all coordinates, [model] learning_rate = "adagrad" has one for'
+        'delay = 1: needs one step size for all coordinates, [model] learning_rate = "adagrad" has one for'
         " each: choose another learning_rate",
     ),
     "threads of adagrad": (
@@ -183,7 +178,7 @@ REFUSED = {
     "late gradients of the dual solver": (
         'name = "delay"',
         '[model]\nsolver = "dual"',
-        'delay = 2: only with [model] solver = "sgd"',
+        'delay = 1: only with [model] solver = "sgd"',
     ),
 }
 
@@ -206,3 +201,9 @@ def test_settings_of_late_gradients_load_back(tmp_path: Path) -> None:
         settings = settings_of(tmp_path, strategy)
         (tmp_path / "y.toml").write_text(settings.dumps())
         assert load(tmp_path / "y.toml") == settings
+
+
+@pytest.mark.parametrize("loss", ["hinge", "squared_hinge", "log_loss", "modified_huber"])
+def test_range_checks_are_for_every_loss(tmp_path: Path, loss: str) -> None:
+    checked = entry(tmp_path, 'name = "hybrid"\nrange_check = true', f'[model]\nloss = "{loss}"')
+    assert checked.inside == InNode(1, 1, True)

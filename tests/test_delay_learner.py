@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from typing import Any
 
 import naive
@@ -89,7 +90,9 @@ def test_range_checks_take_the_next_row_in_place_of_an_abandoned_one() -> None:
     learner = some_learner(InNode(delay=2, range_check=True))
     order, data = order_of(learner, 600), naive.dense(some_rows(weighted=True))
     learner.advance(200)
-    twin = checked_delay_sgd(data, order, 0.3, np.full(35, 0.5), 2, 200, 0.02)
+    twin = checked_delay_sgd(
+        data, order, 0.3, np.full(35, 0.5), 2, 200, 0.02, "hinge", lambda _, b2: min(1.0, b2)
+    )
     assert isinstance(learner, DelayLearner)
     assert learner.steps == 200
     assert learner.abandoned == twin.applied.count(False) > 20
@@ -174,7 +177,8 @@ def test_an_empty_shard_cannot_advance(inside: str) -> None:
 @pytest.mark.parametrize("inside", ["delay", "stale decay"])
 def test_a_step_that_is_too_long_diverges(inside: str) -> None:
     step = StepSize("constant", 1e-9, 1e3)
-    learner = some_learner(INSIDE[inside], loss="squared_hinge", step=step, rank=4)
+    far = replace(some_rows(), values=1e160 * some_rows().values)
+    learner = make_learner(far, Objective("hinge", step), INSIDE[inside], seed=11, rank=4)
     with pytest.raises(Diverged, match=r"diverged at step \d+ on rank 4"):
         learner.advance(100_000)
 

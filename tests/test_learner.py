@@ -231,11 +231,15 @@ def test_a_start_beyond_numbers_diverges_at_the_first_step(kind: str) -> None:
     learner = some_learner(kind, rows=rows, w0=1e308)
     with pytest.raises(Diverged) as divergence:
         learner.advance(3)
-    eta0 = "1" if kind == "sgd" else "0.5"
-    schedule = "optimal" if kind == "sgd" else "adagrad"
+    advice = "lower eta0 (now 0.5, learning_rate 'adagrad')"
+    if kind == "sgd":
+        advice = (
+            "raise alpha (now 0.01), or take learning_rate 'invscaling' with a small eta0"
+            " ('optimal' has none)"
+        )
     assert str(divergence.value) == (
         "diverged at step 1 on rank 2: a margin is not a finite number; "
-        f"lower eta0 (now {eta0}, learning_rate '{schedule}') or w0, or scale the rows to unit length"
+        f"{advice}, lower w0, or scale the rows to unit length"
     )
     with pytest.raises(Diverged, match="diverged at step 1 on rank 2"):
         learner.accumulate(1)
@@ -244,14 +248,14 @@ def test_a_start_beyond_numbers_diverges_at_the_first_step(kind: str) -> None:
 @pytest.mark.parametrize("cut", [400, 7, 1])
 def test_a_step_that_is_too_long_diverges_at_the_step_of_the_twin(cut: int) -> None:
     step = StepSize("constant", 1e-9, 1e3)
-    # rows that contradict one another: each overshoots the last
-    rows = Rows.from_scipy(sparse.csr_array(np.ones((6, 35))), np.array([1.0, -1.0, 1.0, -1.0, 1.0, -1.0]))
-    learner = make_learner(rows, Objective("squared_hinge", step), seed=1, rank=4)
+    # rows that contradict one another, and a longer one whose margin at what they leave is out of range
+    values = np.full((300, 35), 1e150)
+    values[17] = 1e160
+    rows = Rows.from_scipy(sparse.csr_array(values), np.tile([1.0, -1.0], 150))
+    learner = make_learner(rows, Objective("hinge", step), seed=1, rank=4)
     order = order_of(learner, 400)
     with np.errstate(over="ignore", invalid="ignore"):
-        twin = naive.sgd(
-            naive.dense(rows), order, [1e3] * 400, np.zeros(35), loss="squared_hinge", alpha=1e-9
-        )
+        twin = naive.sgd(naive.dense(rows), order, [1e3] * 400, np.zeros(35), loss="hinge", alpha=1e-9)
     expected = int(np.argmin(np.isfinite(twin.margins))) + 1
     assert 2 < expected < 400
     for _ in range((expected - 1) // cut):

@@ -132,7 +132,7 @@ def arguments(schedule: str, eta_lambda: float) -> dict[str, Any]:
     return {"schedule": schedule, "alpha": 0.25, "eta0": eta_lambda / 0.25}
 
 
-@pytest.mark.parametrize("schedule", ["constant", "invscaling", "adagrad"])
+@pytest.mark.parametrize("schedule", ["constant", "invscaling"])
 def test_a_step_beyond_the_contraction_is_refused(schedule: str) -> None:
     with pytest.raises(ConfigError) as refusal:
         StepSize(**arguments(schedule, 1.5))
@@ -141,9 +141,49 @@ def test_a_step_beyond_the_contraction_is_refused(schedule: str) -> None:
     )
 
 
-def test_an_optimal_step_beyond_the_contraction_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"eta lambda = 2\.82843 at the first step of 'optimal'"):
-        StepSize("optimal", 4.0)
+@pytest.mark.parametrize("schedule", ["optimal", "pegasos", "inverse", "adagrad"])
+@pytest.mark.parametrize("alpha", [1.0, 4.0, 1e3, 1e6])
+def test_any_alpha_is_fit_for_schedules_whose_first_step_can_follow_it(
+    schedule: Schedule, alpha: float
+) -> None:
+    step = StepSize(schedule, alpha, 0.01)
+    if schedule != "adagrad":
+        shrinkage = step.etas(0, 1000) * alpha
+        assert shrinkage.min() > 0.0
+        assert shrinkage.max() <= 1.0
+
+
+@pytest.mark.parametrize("alpha", [1.0, 4.0, 1e6])
+def test_from_an_alpha_of_1_on_optimal_is_pegasos(alpha: float) -> None:
+    optimal, pegasos = StepSize("optimal", alpha), StepSize("pegasos", alpha)
+    assert optimal.etas(0, 50).tolist() == pytest.approx(pegasos.etas(0, 50).tolist(), rel=1e-15)
+    assert optimal.log_contraction(0, 9) == -math.inf
+    assert optimal.log_contraction(3, 90) == pytest.approx(pegasos.log_contraction(3, 90), rel=1e-14)
+
+
+@pytest.mark.parametrize("steepness", [0.5, 2.0, 60.0, 1e9])
+def test_under_a_smooth_loss_optimal_begins_by_the_typical_row(steepness: float) -> None:
+    plain, step = StepSize("optimal", 1e-3), StepSize("optimal", 1e-3, steepness=steepness)
+    assert step.etas(0, 1)[0] == pytest.approx(min(plain.etas(0, 1)[0], 0.125 / steepness), rel=1e-12)
+    product = math.fsum(math.log1p(-eta * 1e-3) for eta in step.etas(7, 400))
+    assert step.log_contraction(7, 407) == pytest.approx(product, rel=1e-9)
+    constant = StepSize("constant", 1e-3, 0.3, steepness=steepness)
+    assert constant.etas(0, 3).tolist() == [0.3] * 3
+
+
+@pytest.mark.parametrize("bad", [-1.0, math.inf, math.nan])
+def test_a_steepness_that_is_no_number_from_zero_up_is_refused(bad: float) -> None:
+    with pytest.raises(ConfigError, match=r"steepness = .*: must be a number >= 0"):
+        StepSize("optimal", 0.1, steepness=bad)
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_advice_names_a_key_that_the_schedule_reads(schedule: Schedule) -> None:
+    advice = StepSize(schedule, 0.01, 0.5).advice
+    smaller = {"alpha": 0.02} if "raise alpha" in advice else {"alpha": 0.01, "eta0": 0.25}
+    before = StepSize(schedule, 0.01, 0.5).etas(0, 3)
+    assert (StepSize(schedule, **smaller).etas(0, 3) < before).all()
+    assert ("lower eta0 (now 0.5" in advice) != ("raise alpha (now 0.01)" in advice)
 
 
 def test_an_inverse_step_never_exceeds_the_contraction() -> None:

@@ -13,8 +13,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wpsgd.errors import ConfigError
-from wpsgd.kernels.losses import LOSSES
-from wpsgd.theory import CURVATURES, delay_bound, delayed_contraction, lemma_4, log_delayed_contraction
+from wpsgd.kernels.losses import CURVATURES, LOSSES
+from wpsgd.theory import (
+    delay_bound,
+    delayed_contraction,
+    lemma_4,
+    log_delayed_contraction,
+    settles,
+    settles_evenly,
+)
 
 DELAYS = (0, 1, 2, 5, 20)
 
@@ -97,6 +104,40 @@ def test_curvatures_are_the_steepest_slopes_of_the_losses_slopes(loss: str) -> N
         assert steepest > 1e5
     else:
         assert steepest == pytest.approx(CURVATURES[loss], rel=1e-3)
+
+
+def largest_root(steepness: float, contraction: float, tau: int) -> complex:
+    """Of r^{tau+1} - R r^tau + steepness, by absolute value."""
+    roots = np.roots(
+        [1.0, -contraction, *[0.0] * (tau - 1), steepness] if tau else [1.0, steepness - contraction]
+    )
+    return complex(roots[np.argmax(np.abs(roots))])
+
+
+@pytest.mark.parametrize("tau", [1, 2, 5, 20])
+@pytest.mark.parametrize("contraction", [0.5, 0.99, 1.0])
+def test_a_late_row_settles_evenly_up_to_the_bound_where_its_largest_root_stays_real(
+    contraction: float, tau: int
+) -> None:
+    bound = settles_evenly(0.0, contraction, tau).right
+    assert settles_evenly(bound, contraction, tau).holds
+    assert abs(largest_root(0.999 * bound, contraction, tau).imag) < 1e-9
+    assert abs(largest_root(1.01 * bound, contraction, tau).imag) > 1e-3
+
+
+@pytest.mark.parametrize("tau", DELAYS)
+def test_a_late_row_settles_up_to_the_bound_where_its_largest_root_leaves_the_unit_circle(tau: int) -> None:
+    bound = settles(0.0, tau).right
+    assert abs(largest_root(0.999 * bound, 1.0, tau)) < 1.0
+    assert abs(largest_root(1.001 * bound, 1.0, tau)) > 1.0
+
+
+def test_lemma_4_holds_where_a_late_row_does_not_settle() -> None:
+    # squared hinge, unit rows, eta 0.45, lambda 1e-3, delay 5: without a range check it promises too much
+    assert lemma_4(0.45, 1e-3, 2.0, 1.0, 5).holds
+    assert not settles(0.45 * 2.0, 5).holds
+    assert settles(0.0, 2).right == pytest.approx(0.62, abs=0.005)
+    assert settles(0.0, 5).right == pytest.approx(0.28, abs=0.005)
 
 
 def test_lemma_4_asks_more_of_longer_delays_and_never_holds_for_hinge() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import threading
 import time
+from dataclasses import replace
 from functools import cache, partial
 from statistics import median
 
@@ -39,9 +40,12 @@ def learner_of(rows: Rows, threads: int, step: StepSize, loss: str = "hinge", **
 
 
 def strangers(count: int) -> Rows:
-    """Rows of which no two share a feature: no thread can lose another's update."""
+    """Rows of which no two share a feature: no thread can lose another's update.
+
+    So short that no step is limited, which it is earlier where threads share the weights.
+    """
     rng = np.random.default_rng(2)
-    values = sparse.block_diag([rng.uniform(0.2, 1.0, (1, 3)) for _ in range(count)], format="csr")
+    values = sparse.block_diag([rng.uniform(0.01, 0.05, (1, 3)) for _ in range(count)], format="csr")
     labels = rng.choice([-1.0, 1.0], count)
     return Rows.from_scipy(sparse.csr_array(values), labels, rng.uniform(0.5, 2.0, count))
 
@@ -118,7 +122,10 @@ def test_threads_share_one_vector_and_learn_an_intercept() -> None:
 
 
 def test_a_step_that_is_too_long_diverges_on_threads_too() -> None:
-    learner = learner_of(some_rows(), 2, StepSize("constant", 1e-9, 1e3), "squared_hinge")
+    near = twin()[:20_000]
+    values = near.values.copy()
+    values[near.indptr[9000] : near.indptr[9001]] = 1e308
+    learner = learner_of(replace(near, values=values), 2, StepSize("constant", 1e-9, 1e3))
     with pytest.raises(Diverged, match=r"diverged at step \d+ on rank 0"):
         learner.advance(100_000)
     assert 0 < learner.steps < 100_000

@@ -6,18 +6,12 @@ The delayed recursion: Langford, Smola, Zinkevich (2009); Cheng, Li, Zhang (JPDC
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from types import MappingProxyType
 from typing import NamedTuple
 
 from scipy.optimize import brentq
 
 from wpsgd.errors import ConfigError
 
-# the largest second derivative of each loss as a function of the margin
-CURVATURES: Mapping[str, float] = MappingProxyType(
-    {"hinge": math.inf, "squared_hinge": 2.0, "log_loss": 0.25, "modified_huber": 2.0}
-)
 SLACK = 1e-12  # by which eta lambda may exceed its bound: both are rounded
 
 
@@ -75,6 +69,27 @@ class Condition(NamedTuple):
 def lemma_4(eta: float, lam: float, curvature: float, squared_norm: float, tau: int) -> Condition:
     """eta lambda + eta max||x||^2 c <= (1 - eta lambda)^tau: delay SGD contracts (WP-SGD paper, Lemma 4).
 
+    It presumes the paper's range check: without one it may hold where `settles` does not.
     curvature: c, of `CURVATURES`, infinite for hinge; squared_norm: the largest ||x_i||^2
     """
     return Condition(eta * lam + eta * squared_norm * curvature, (1.0 - eta * lam) ** tau)
+
+
+# One row of a smooth loss whose own gradients come tau steps late: the distance of its margin from its rest
+# obeys r^{tau+1} - R r^tau + eta c b^2 = 0, R = 1 - eta lambda, b^2 = s ||x||^2, c the curvature there.
+
+
+def settles_evenly(steepness: float, contraction: float, tau: int) -> Condition:
+    """eta c b^2 <= R^{tau+1} tau^tau / (tau+1)^{tau+1}: the row comes to rest without oscillating.
+
+    steepness: eta c b^2; contraction: R in [0, 1]
+    """
+    return Condition(steepness, contraction ** (tau + 1) * delay_bound(tau))
+
+
+def settles(steepness: float, tau: int) -> Condition:
+    """eta c b^2 < 2 sin(pi / (2 (2 tau + 1))): the row comes to rest at all, for R close to 1.
+
+    There a pair of roots is on the unit circle. A smaller R only helps.
+    """
+    return Condition(steepness, 2.0 * math.sin(math.pi / (2.0 * (2 * tau + 1))))

@@ -28,10 +28,11 @@ LABELS = np.array(list("abcdefghij"))[Y]
 
 def fitted(**keys: Any) -> WPSGDClassifier:
     about: dict[str, Any] = {"solver": "sgd", "random_state": 4, "max_iter": 25, **keys}
-    weights = about.pop("sample_weight", None)
+    weights, length = about.pop("sample_weight", None), about.pop("length", 1.0)
+    dtype = about.pop("dtype", X.dtype)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        return WPSGDClassifier(**about).fit(X.astype(about.pop("dtype", X.dtype)), LABELS, weights)
+        return WPSGDClassifier(**about).fit(length * X.astype(dtype), LABELS, weights)
 
 
 def one_by_one(monkeypatch: pytest.MonkeyPatch, **keys: Any) -> WPSGDClassifier:
@@ -205,7 +206,7 @@ def sharing(entry: dict[str, Any], features: int, rows: int, ranks: int) -> bool
 
 def test_a_class_that_diverges_says_so() -> None:
     with pytest.raises(Diverged, match="lower eta0"):
-        fitted(loss="squared_hinge", learning_rate="constant", eta0=1000.0, alpha=1e-4)
+        fitted(length=1e150, learning_rate="constant", eta0=1e10, alpha=1e-12)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import support
 from command_line import call, done, everything, models, settings, write_rows
@@ -74,7 +75,7 @@ def test_a_data_file_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 def test_divergence_names_the_step_and_what_to_lower(tmp_path: Path) -> None:
     steps = settings(model__loss="squared_hinge", model__learning_rate="constant", model__eta0=100)
-    far = [*steps, *settings(model__w0=1e200, report__looks=0)]
+    far = [*steps, *settings(model__w0=1.7e308, report__looks=0)]
     answer = call("run", *ONE, *far, "--out", tmp_path / "x")
     assert (answer.code, len(answer.errors)) == (1, 1)
     assert "diverged at step " in answer.errors[0]
@@ -88,6 +89,42 @@ def test_an_objective_out_of_range_is_null_in_json(tmp_path: Path) -> None:
     result = json.loads(answer.out, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
     assert result["strategies"][0]["objective"] is None
     assert result["strategies"][0]["objective_after_line_search"] <= 1.0
+
+
+def test_a_run_that_ends_worse_than_it_began_says_so_and_keeps_what_it_has(tmp_path: Path) -> None:
+    # long rows whose labels are noise
+    data, rng = tmp_path / "rows.svm", np.random.default_rng(3)
+    lines = [f"{2 * (i % 2) - 1} 1:{100.0 * rng.normal()} 2:{100.0 * rng.normal()}" for i in range(60)]
+    data.write_text("\n".join(lines))
+    more = settings(
+        data__unit_norm="false", data__test="false", model__learning_rate="constant", report__figures="false"
+    )
+    run = ["run", "small", "--strategies", "sequential,wp", *more, "--data", data, "--json"]
+    answer = call(*run, "--out", tmp_path / "x", *settings(model__eta0=100))
+    assert answer.code == 1
+    assert len(answer.errors) >= 1
+    content = json.loads(answer.out)["strategies"]
+    worse = [one for one in content if one["objective"] > one["start_objective"] == 1.0]
+    assert [line.split(":")[1].strip() for line in answer.errors] == [one["name"] for one in worse]
+    for line, one in zip(answer.errors, worse, strict=True):
+        assert f"ended at objective {one['objective']:.6g}, above 1 where it began: lower eta0" in line
+    assert set(models(tmp_path / "x")) == {"sequential", "wp"}
+    again = call(*run, "--out", tmp_path / "x", *settings(model__eta0=100), "--resume")
+    assert (again.code, again.errors) == (1, answer.errors)
+    better = call(*run, "--out", tmp_path / "y", *settings(model__eta0=1e-9))
+    assert (better.code, better.errors) == (0, [])
+    far = call(*run, "--out", tmp_path / "z", *settings(model__eta0=100, model__w0=1e5))
+    assert (far.code, far.errors) == (0, [])  # from where it began it only came nearer
+
+
+@pytest.mark.parametrize("strategy", ["sequential", "minibatch", "simuparallel"])
+def test_squared_hinge_on_rows_of_any_length_ends_below_its_start(strategy: str, tmp_path: Path) -> None:
+    data = write_rows(tmp_path / "rows.svm", 80)
+    more = settings(model__loss="squared_hinge", data__unit_norm="false", report__figures="false")
+    run = ["run", "small", "--strategies", strategy, "--data", data, "--json", *more]
+    (answer,) = json.loads(done(*run, "--out", tmp_path / "x").out)["strategies"]
+    assert answer["start_objective"] == 1.0
+    assert answer["objective"] < 0.8
 
 
 def test_more_ranks_than_rows_train_all_the_same(tmp_path: Path) -> None:

@@ -65,25 +65,41 @@ def test_abandoned_rows_are_in_the_results_and_the_trace(config: Path, tmp_path:
 @pytest.mark.parametrize(
     ("more", "words"),
     [
-        (settings(model__loss="log_loss"), "holds: 0.0251 <= 0.9998 at the first step"),
+        (
+            settings(model__loss="log_loss", strategy__hybrid__delay=2),
+            "2 steps late comes to rest without oscillating where eta c ||x||^2 <= R^(delay+1) delay^delay /"
+            " (delay+1)^(delay+1) = 0.1481, R = 1 - eta lambda, and at all where it is below 2 sin(pi / (2 (2"
+            " delay + 1))) = 0.618: the longest row has 0.025 at the first step\n",
+        ),
         (
             settings(model__loss="squared_hinge", model__eta0=2.0),
-            "does not hold, and its contraction is not assured: 4.002 > 0.996 at the first step",
+            "1 step late comes to rest without oscillating where eta c ||x||^2 <= R^(delay+1) delay^delay /"
+            " (delay+1)^(delay+1) = 0.249, R = 1 - eta lambda, and at all where it is below 2 sin(pi / (2 (2"
+            " delay + 1))) = 1: the longest row has 4 at the first step, and its steps are shortened to"
+            " 0.25\n",
         ),
     ],
 )
-def test_lemma_4_is_reported_for_smooth_losses(
+def test_what_late_rows_of_smooth_losses_bear_is_reported(
     config: Path, tmp_path: Path, more: list[str], words: str
 ) -> None:
-    line = "note: hybrid: Lemma 4 of WP-SGD, eta lambda + eta max||x||^2 c <= (1 - eta lambda)^delay, "
-    assert f"{line}{words}" in run(config, tmp_path / "x", *more).err
+    assert f"note: hybrid: a row whose own gradients come {words}" in run(config, tmp_path / "x", *more).err
+
+
+def test_lemma_4_is_reported_beside_range_checks_which_it_presumes(config: Path, tmp_path: Path) -> None:
+    more = settings(model__loss="log_loss", strategy__hybrid__range_check="true")
+    found = run(config, tmp_path / "x", *more).err
+    assert "Lemma 4 of WP-SGD, which presumes range checks, " in found
+    assert "holds: 0.0251 <= 0.9999\n" in found
 
 
 @pytest.mark.parametrize("more", [[], settings(model__loss="log_loss", strategy__hybrid__delay=0)])
-def test_lemma_4_is_not_mentioned_where_it_says_nothing(
+def test_late_rows_are_not_mentioned_where_nothing_is_to_be_said(
     config: Path, tmp_path: Path, more: list[str]
 ) -> None:
-    assert "Lemma" not in run(config, tmp_path / "x", *more).err
+    found = run(config, tmp_path / "x", *more).err
+    assert "Lemma" not in found
+    assert "late" not in found
 
 
 def test_threads_train_from_the_command_line(config: Path, tmp_path: Path) -> None:

@@ -117,12 +117,12 @@ def test_a_margin_that_is_not_finite_in_one_class_stops_all_at_its_row() -> None
     w, carry = np.zeros((FEATURES, CLASSES)), np.array([1.0, 0.0])
     w[rows.indices[rows.indptr[6]], 2] = np.inf
     indptr, indices, values, labels, weights = kernel_arrays(rows)
-    applied = classes_pass(w, carry, indptr, indices, values, own, weights, order, 0, *step.formula, 0)
+    applied = classes_pass(w, carry, indptr, indices, values, own, weights, order, 0, *step.formula, 0, 1.0)
     alone, one = np.ascontiguousarray(np.zeros(FEATURES)), np.array([1.0, 0.0])
     alone[rows.indices[rows.indptr[6]]] = np.inf
     labels = of_class(rows, own, 2).labels
     expected = sgd_pass(
-        alone, one, indptr, indices, values, labels, weights, order, 0, *step.formula, 0, 0.0, 0, 0
+        alone, one, indptr, indices, values, labels, weights, order, 0, *step.formula, 0, 1.0, 0.0, 0, 0
     )
     assert applied == expected < len(rows)
     assert carry[0] == one[0]

@@ -46,7 +46,7 @@ def test_margins_of_a_slice_equal_the_dense_product(dtype: Any, tolerance: float
 def test_summed_gradients_equal_the_dense_sum(loss: str, weighted: bool, intercept: float) -> None:
     rows, out = some_rows(weighted=weighted), np.ones(26)
     order, w = np.array([4, 9, 9, 0, 49, 20, 31]), some_weights()
-    count = add_gradient(w, 1.0, intercept, *kernel_arrays(rows), order, LOSSES[loss], out)
+    count = add_gradient(w, 1.0, intercept, *kernel_arrays(rows), order, LOSSES[loss], 0.0, 1.0, out)
     expected = naive.loss_gradient(naive.dense(rows), order, w, loss=loss, b=intercept)
     assert count == 7.0
     assert np.allclose(out, 1.0 + expected, rtol=1e-12, atol=1e-12)
@@ -56,7 +56,7 @@ def test_summed_gradients_equal_the_dense_sum(loss: str, weighted: bool, interce
 def test_summed_gradients_are_the_slopes_of_the_objective(loss: str) -> None:
     rows, out, w = some_rows(weighted=True), np.zeros(26), some_weights()
     data, width = naive.dense(rows), 1e-5
-    add_gradient(w, 1.0, 0.3, *kernel_arrays(rows), np.arange(50), LOSSES[loss], out)
+    add_gradient(w, 1.0, 0.3, *kernel_arrays(rows), np.arange(50), LOSSES[loss], 0.0, 1.0, out)
     for j, direction in enumerate(np.eye(26)):
         ends = [
             naive.objective(
@@ -72,9 +72,11 @@ def test_a_row_of_weight_two_pulls_like_two_rows() -> None:
     rows = some_rows()
     double, twice = np.zeros(26), np.zeros(26)
     heavy = replace(rows, weights=np.full(50, 2.0))
-    add_gradient(some_weights(), 1.0, 0.0, *kernel_arrays(heavy), np.arange(50), LOSSES["log_loss"], double)
+    add_gradient(
+        some_weights(), 1.0, 0.0, *kernel_arrays(heavy), np.arange(50), LOSSES["log_loss"], 0.0, 1.0, double
+    )
     both = np.repeat(np.arange(50), 2)
-    add_gradient(some_weights(), 1.0, 0.0, *kernel_arrays(rows), both, LOSSES["log_loss"], twice)
+    add_gradient(some_weights(), 1.0, 0.0, *kernel_arrays(rows), both, LOSSES["log_loss"], 0.0, 1.0, twice)
     assert np.allclose(double, twice, rtol=1e-12, atol=1e-13)
     assert np.max(np.abs(twice)) > 0.1
 
@@ -83,5 +85,7 @@ def test_a_gradient_at_weights_that_are_not_finite_is_no_gradient() -> None:
     w = some_weights()
     w[:] = math.inf
     assert math.isnan(
-        add_gradient(w, 1.0, 0.0, *kernel_arrays(some_rows()), np.arange(50), LOSSES["hinge"], np.zeros(26))
+        add_gradient(
+            w, 1.0, 0.0, *kernel_arrays(some_rows()), np.arange(50), LOSSES["hinge"], 0.0, 1.0, np.zeros(26)
+        )
     )

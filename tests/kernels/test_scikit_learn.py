@@ -25,9 +25,15 @@ SETTINGS = {
 
 
 @cache
-def some_rows(*, weighted: bool = False) -> Rows:
+def some_rows(*, weighted: bool = False, length: float = 1.0) -> Rows:
     rows = problem(400, 60, 7.0, noise=0.1, seed=8).rows
+    rows = replace(rows, values=length * rows.values)
     return replace(rows, weights=np.random.default_rng(0).uniform(0.2, 2.0, 400) if weighted else None)
+
+
+def rows_for(loss: str) -> Rows:
+    """Under smooth losses so short that our bound on a row's step, which the peer lacks, shortens none."""
+    return some_rows() if loss == "hinge" else some_rows(length=0.2)
 
 
 def peer(rows: Rows, loss: str, schedule: str, *, sparse: bool = True, w0: float = 0.0, **more: Any) -> Any:
@@ -57,7 +63,7 @@ def ours(rows: Rows, loss: str, schedule: str, *, w0: float = 0.0, intercept: bo
 @pytest.mark.parametrize("schedule", SETTINGS)
 @pytest.mark.parametrize("loss", naive.LOSSES)
 def test_two_epochs_equal_sgdclassifiers(loss: str, schedule: str, sparse: bool) -> None:
-    rows = some_rows()
+    rows = rows_for(loss)
     expected = peer(rows, loss, schedule, sparse=sparse).coef_.ravel()
     found = ours(rows, loss, schedule).contribution()
     scale = np.max(np.abs(expected))
@@ -76,7 +82,7 @@ def test_sample_weights_with_a_start_equal_sgdclassifiers(schedule: str) -> None
 @pytest.mark.parametrize("schedule", SETTINGS)
 @pytest.mark.parametrize("loss", naive.LOSSES)
 def test_the_intercept_equals_sgdclassifiers_on_sparse_rows(loss: str, schedule: str) -> None:
-    rows = some_rows()
+    rows = rows_for(loss)
     model = peer(rows, loss, schedule, fit_intercept=True)
     found = ours(rows, loss, schedule, intercept=True).contribution()
     assert found[-1] == pytest.approx(model.intercept_[0], rel=1e-9)

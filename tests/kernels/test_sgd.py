@@ -17,6 +17,7 @@ from scipy import sparse
 
 from wpsgd.data.rows import Rows
 from wpsgd.data.synthetic import problem
+from wpsgd.kernels.limit import REACH
 from wpsgd.kernels.losses import LOSSES
 from wpsgd.kernels.sgd import FOLD_BELOW, sgd_pass
 from wpsgd.kernels.sparse import dot, dot_asking
@@ -53,8 +54,9 @@ def run(
     w = np.array(np.broadcast_to(w0, rows.features), dtype=rows.values.dtype)
     carry, applied = np.array([1.0, 0.0]), 0
     for piece in np.split(order, cuts):
-        arrays, size, rate = kernel_arrays(rows), step.formula, 0.01 if intercept else 0.0
-        applied += sgd_pass(w, carry, *arrays, piece, applied, *size, LOSSES[loss], rate, ahead, 2 * ahead)
+        arrays, size = kernel_arrays(rows), step.formula
+        how = (LOSSES[loss], REACH, 0.01 if intercept else 0.0)
+        applied += sgd_pass(w, carry, *arrays, piece, applied, *size, *how, ahead, 2 * ahead)
     return w, carry, applied
 
 

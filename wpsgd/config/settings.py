@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from math import isinf
 from typing import Any
 
 import tomli_w
@@ -12,8 +13,10 @@ from wpsgd.config.inside import inside_problem
 from wpsgd.config.strategies import AveragingSettings
 from wpsgd.config.tables import DataSettings, MachineSettings, ModelSettings, ReportSettings
 from wpsgd.errors import ConfigError, nearest
+from wpsgd.kernels.losses import CURVATURES
 from wpsgd.kernels.stepsize import StepSize
 from wpsgd.learners.sgd import Objective
+from wpsgd.learners.steepness import Norms
 
 # a resumed run may have them otherwise, no bit depends on them
 FREE = ("label", "wire")  # keys of an entry
@@ -21,13 +24,17 @@ FREE = ("label", "wire")  # keys of an entry
 
 @dataclass(frozen=True)
 class Settings:
-    """An experiment. Raises ConfigError, one line a problem, for tables that do not go together."""
+    """An experiment. Raises ConfigError, one line a problem, for tables that do not go together.
+
+    steepness: of the typical row of the data, see `with_steepness`; it is no key of any table
+    """
 
     data: DataSettings
     strategies: tuple[StrategySettings, ...]
     model: ModelSettings = field(default_factory=ModelSettings)
     machine: MachineSettings = field(default_factory=MachineSettings)
     report: ReportSettings = field(default_factory=ReportSettings)
+    steepness: float = 0.0
 
     def __post_init__(self) -> None:
         checks = (
@@ -45,12 +52,21 @@ class Settings:
     @property
     def step(self) -> StepSize:
         """The step sizes."""
-        return self.model.step
+        return replace(self.model.step, steepness=self.steepness)
+
+    @property
+    def begins_by_rows(self) -> bool:
+        """Whether step sizes depend on the rows: those of "optimal" for a smooth loss do."""
+        return self.model.learning_rate == "optimal" and not isinf(CURVATURES[self.model.loss])
+
+    def with_steepness(self, norms: Norms) -> Settings:
+        """The same for data whose rows have these norms, which all ranks agree on."""
+        return replace(self, steepness=norms.steepness(self.model.loss)) if self.begins_by_rows else self
 
     def objective(self) -> Objective:
         """What is minimised; a "column" intercept is a feature of the data, not of the objective."""
         model = self.model
-        return Objective(model.loss, model.step, model.w0, model.intercept == "unregularised")
+        return Objective(model.loss, self.step, model.w0, model.intercept == "unregularised")
 
     def strategy(self, label: str) -> StrategySettings:
         """The entry of that label. Raises ConfigError with the choices."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -35,10 +36,11 @@ from wpsgd.estimator.refusals import (
     check_partial_fit,
     check_penalty,
 )
-from wpsgd.estimator.sgd import one_pass
+from wpsgd.estimator.sgd import norms_of, one_pass, with_norms
 from wpsgd.estimator.solved import Solved, weights_of, without_last_column
 from wpsgd.learners.keeping import averaging
 from wpsgd.learners.sgd import SGDLearner
+from wpsgd.learners.steepness import Norms
 
 
 def fit(
@@ -112,6 +114,10 @@ def _pass(estimator: Any, X: Any, y: Any, classes: Any, sample_weight: Any) -> N
     settings = settings_for(estimator, seed=estimator._seed, strategy={"name": "sequential"})
     weights = _raw_weights(estimator, inputs, whole)
     averaged = bool(estimator.average) or estimator.rule == "tail"
+    norms = Norms(*learners[0].get("norms", ()))
+    if settings.begins_by_rows:
+        norms = Norms.joined([norms, norms_of(rows, weights)])
+        settings = settings.with_steepness(norms)
     if len(start) > 1 and equally_far(learners) and not averaged:
         own, given = class_numbers(whole, inputs), weighted(rows, weights)
         solved = one_pass_together(given, own, settings, start, learners, estimator._seed)
@@ -127,7 +133,7 @@ def _pass(estimator: Any, X: Any, y: Any, classes: Any, sample_weight: Any) -> N
             )
             for label, begin, learner in zip(_positives(whole.classes), start, learners, strict=True)
         ]
-    _keep(estimator, solved)
+    _keep(estimator, [replace(one, learner=with_norms(one.learner, norms)) for one in solved])
     estimator.solver_ = "sgd"
     estimator.n_iter_ = 1
     estimator.trace_ = []

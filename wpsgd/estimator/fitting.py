@@ -37,7 +37,8 @@ from wpsgd.estimator.meeting import meet
 from wpsgd.estimator.narrow import holds, like, narrow, narrowed
 from wpsgd.estimator.platt import calibration
 from wpsgd.estimator.refusals import average_after
-from wpsgd.estimator.sgd import Limits, Trainer
+from wpsgd.estimator.sgd import Limits, Trainer, with_norms
+from wpsgd.estimator.shortening import Margins, said_of_length, shortened
 from wpsgd.estimator.solved import Solved, placed
 from wpsgd.estimator.unmet import unmet_by, warn
 
@@ -77,7 +78,7 @@ def fit(estimator: Any, X: Any, y: Any, sample_weight: Any, begin: Begin) -> Fit
         solved, sigmoids = runtime.first(lambda: fitting.alone(cast(Inputs, held), last))
     else:
         solved, sigmoids = fitting.models(inputs, last)
-    warn(estimator, solver, unmet_by(runtime, solved))
+    warn(estimator, solver, unmet_by(runtime, solved), said_of_length(solved))
     if last is not None and solver == "dual":
         last.warn_of_the_dual()
     return Fitted(whole, seed, solver, solved, sigmoids)
@@ -165,6 +166,27 @@ class _Fitting:
         trained, validation = self._split(inputs)
         weights = self.weights(trained)
         trainer, used = self._trainer(trained, validation, start)
+        norms = trainer.settle_step_sizes(weights)
+        solved = self._by_trainer(trainer, used, trained, validation, weights, start)
+        if self.solver == "sgd":
+
+            def margins(one: Solved, label: Any) -> Margins:
+                vector = narrow(one.weights, used)
+                return trainer.watched_margins(vector, trained.targets, label, weights)
+
+            judged = zip(solved, self.problems, strict=True)
+            solved = [shortened(one, margins(one, label), *trainer.judge) for one, label in judged]
+        return [replace(one, learner=with_norms(one.learner, norms)) for one in solved]
+
+    def _by_trainer(
+        self,
+        trainer: Trainer,
+        used: NDArray[np.int32] | None,
+        trained: Inputs,
+        validation: Inputs | None,
+        weights: NDArray[np.float64] | None,
+        start: FloatArray | None,
+    ) -> list[Solved]:
         start = None if start is None else narrow(start, used)
         held_out = None if validation is None else self.weights(validation)
         adaptive = self.estimator.learning_rate == ADAPTIVE  # each class has a step size of its own

@@ -101,6 +101,8 @@ def save(model: Any, path: Path) -> None:
         "steps": np.array([[one.get("steps", 0), one.get("epoch", 0)] for one in model._learners]),
         "settings": np.array(json.dumps(settings, sort_keys=True)),
     }
+    if "norms" in model._learners[0]:
+        arrays["norms"] = np.array(model._learners[0]["norms"])
     for name in ("feature_names_in_", "calibration_"):
         if hasattr(model, name):
             arrays[name] = np.asarray(getattr(model, name))
@@ -144,6 +146,9 @@ def _filled(model: Any, arrays: Mapping[str, NDArray[Any]], solver: str) -> Any:
     model._duals, model._seed = None, int(arrays["seed"])
     model._left = checksum(model)
     model._learners = [{"steps": steps, "epoch": at, "cursor": 0} for steps, at in arrays["steps"].tolist()]
+    if "norms" in arrays:
+        logs, count = arrays["norms"].tolist()
+        model._learners = [{**one, "norms": (logs, int(count))} for one in model._learners]
     for name in ("feature_names_in_", "calibration_"):
         if name in arrays:
             names = arrays[name].dtype.kind == "U"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from math import inf
 from typing import Any
 
@@ -17,14 +17,16 @@ from wpsgd.data.rows import FloatArray, Rows
 from wpsgd.data.shards import shard
 from wpsgd.estimator.choices import ONE_NODE
 from wpsgd.estimator.gathering import common_sample
-from wpsgd.estimator.inputs import labelled
+from wpsgd.estimator.inputs import labelled, weighted
+from wpsgd.estimator.shortening import Margins, joined
 from wpsgd.estimator.solved import Solved
 from wpsgd.estimator.stopping import Certified, Stage, Stopper
-from wpsgd.evaluate import Scorer
+from wpsgd.evaluate import Scorer, decision_values
 from wpsgd.learners.keeping import averaging
 from wpsgd.learners.node import make_learner
 from wpsgd.learners.sgd import Learner, Objective, SGDLearner
 from wpsgd.learners.shard_dual import ShardDual
+from wpsgd.learners.steepness import Norms
 from wpsgd.requests import State
 from wpsgd.runtimes.job import Job, Runtime
 from wpsgd.sample import SIZE, Sample
@@ -128,6 +130,34 @@ class Trainer:
         own = {**state.own, **self.ascended(state.round)}
         return Solved(np.array(outcome.model), epochs, outcome.events, unmet, next_epoch(own))
 
+    def settle_step_sizes(self, weights: Weights) -> Norms:
+        """Lets step sizes know the rows of all ranks, and returns their norms. weights: as for `train`."""
+        if not self.settings.begins_by_rows or self.strategy.ascends_shards:
+            return Norms()
+        mine = partial(norms_of, self.rows, weights)
+        norms = Norms.joined(self.runtime.gathered(mine)) if self.counts is not None else mine()
+        self.settings = self.settings.with_steepness(norms)
+        return norms
+
+    @property
+    def judge(self) -> tuple[str, float]:
+        """Loss and alpha of the objective."""
+        return self.settings.model.loss, self.settings.model.alpha
+
+    def watched_margins(
+        self, vector: FloatArray, targets: NDArray[Any], label: Any, weights: Weights
+    ) -> Margins:
+        """Of weights that tell `label` from the rest, on the rows of all processes that are watched."""
+        mine = partial(self._margins, vector, targets, label, weights)
+        return joined(self.runtime.gathered(mine) if self.counts is not None else [mine()])
+
+    def _margins(self, vector: FloatArray, targets: NDArray[Any], label: Any, weights: Weights) -> Margins:
+        numbers = spread(len(self.rows), WATCHED // (1 if self.counts is None else self.runtime.ranks) + 1)
+        rows = self.rows.held(numbers)
+        signs = np.where(targets[numbers] == label, 1.0, -1.0)
+        counted = np.ones(len(rows)) if weights is None else weights[numbers]
+        return decision_values(vector, rows) * signs, counted
+
     def stopper(self, tell: Any = None) -> Stopper:
         """What ends the run of one problem."""
         limits = self.limits
@@ -222,6 +252,16 @@ def losses_of(learner: Learner) -> Taken:
 def spread(rows: int, most: int) -> NDArray[np.int64]:
     """The numbers of at most so many of the rows, evenly spread."""
     return np.linspace(0, rows - 1, most).astype(np.int64) if rows > most else np.arange(rows)
+
+
+def norms_of(rows: Rows, weights: Weights) -> Norms:
+    """Of the rows of one process, WATCHED of them at most."""
+    return Norms.of(weighted(rows, weights), spread(len(rows), WATCHED))
+
+
+def with_norms(learner: Mapping[str, Any], norms: Norms) -> dict[str, Any]:
+    """Where SGD goes on from, with the norms of the rows that its step sizes know."""
+    return {**learner, "norms": tuple(norms)} if norms.rows else dict(learner)
 
 
 def one_pass(

@@ -20,6 +20,7 @@ class Solved:
     weights: float of shape (columns,), that of a constant column last; epochs: rows visited over rows
     unmet: why it ended before its tolerance was met, else an empty string
     learner: where SGD can go on from (see SGDLearner.state); dual: alpha, float64 of shape (rows,)
+    length: what the weights were multiplied by at the end (see shortening.py)
     """
 
     weights: FloatArray
@@ -28,6 +29,7 @@ class Solved:
     unmet: str = ""
     learner: Mapping[str, Any] = field(default_factory=dict)
     dual: NDArray[np.float64] | None = None
+    length: float = 1.0
 
 
 def placed(one: Solved, row: FloatArray, columns: NDArray[np.int32] | None = None) -> Solved:

@@ -21,10 +21,17 @@ def unmet_by(runtime: Any, solved: list[Solved]) -> str:
     return "max_seconds" if "max_seconds" in said else str(said[0])
 
 
-def warn(estimator: Any, solver: str, unmet: str) -> None:
-    """Warns with what to do, if there is anything unmet."""
-    if not unmet:
-        return
+def warn(estimator: Any, solver: str, unmet: str, length: str = "") -> None:
+    """Warns with what to do, if there is anything unmet. length: what is said of it (shortening.py)"""
+    tolerance = _said_of_tolerance(estimator, solver, unmet) if unmet else ""
+    instead = ["raise tol" if unmet == "rounding" else f"raise {unmet} or tol"] if unmet else []
+    instead += ["raise max_iter or alpha"] if length else []
+    instead += ["or scale the features (StandardScaler, MaxAbsScaler, Normalizer)"]
+    if told := "; ".join(filter(None, (tolerance, length))):
+        warnings.warn(f"{told}: {', '.join(instead)}", ConvergenceWarning, stacklevel=6)
+
+
+def _said_of_tolerance(estimator: Any, solver: str, unmet: str) -> str:
     met = "the improvement of the objective" if solver == "sgd" else "the duality gap"
     if solver == "sgd" and estimator.early_stopping:
         met = "the improvement of the accuracy on validation rows"
@@ -34,10 +41,4 @@ def warn(estimator: Any, solver: str, unmet: str) -> None:
         "max_iter": f"max_iter={estimator.max_iter} {unit}",
         "rounding": f"as many {unit} as rounding lets gain anything",
     }[unmet]
-    instead = "raise tol" if unmet == "rounding" else f"raise {unmet} or tol"
-    warnings.warn(
-        f"stopped after {spent} before {met} had come down to tol={estimator.tol}: {instead},"
-        " or scale the features (StandardScaler, MaxAbsScaler, Normalizer)",
-        ConvergenceWarning,
-        stacklevel=6,
-    )
+    return f"stopped after {spent} before {met} had come down to tol={estimator.tol}"

@@ -7,7 +7,7 @@ import os
 import platform
 import sys
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import isfinite
 from typing import Any
 
@@ -24,6 +24,7 @@ from wpsgd.report import Summary
 from wpsgd.requests import State
 from wpsgd.runtimes.job import Runtime
 
+ROUNDING = 1e-6  # by which an objective may rise for nothing: rows in float32 know no more of it
 ASKED = (  # of a rule that the run did not follow
     "round",
     "objective",
@@ -42,6 +43,7 @@ def final_scores(weights: FloatArray, dataset: Dataset, model: ModelSettings) ->
     loss, alpha = model.loss, model.alpha
     c, searched = evaluate.line_search(weights, dataset.train, loss=loss, alpha=alpha)
     scores: dict[str, Any] = {
+        "start_objective": start_objective(dataset, model),
         "objective": evaluate.objective(weights, dataset.train, loss=loss, alpha=alpha),
         "objective_after_line_search": searched,
         "line_search_factor": c,
@@ -54,6 +56,24 @@ def final_scores(weights: FloatArray, dataset: Dataset, model: ModelSettings) ->
         scores["accuracy"] = evaluate.accuracy(weights, dataset.test)
         scores["auc"] = evaluate.auc(weights, dataset.test)
     return scores
+
+
+def start_objective(dataset: Dataset, model: ModelSettings) -> float:
+    """That of the initial weights, which are all w0, and an intercept of 0."""
+    if model.w0 == 0.0:
+        return float(evaluate.losses_at(model.loss, np.zeros(1))[0])
+    w0 = np.full(dataset.train.features, model.w0, dtype=dataset.train.values.dtype)
+    return evaluate.objective(w0, dataset.train, loss=model.loss, alpha=model.alpha)
+
+
+def ended_worse(label: str, scores: Mapping[str, Any], advice: str) -> str:
+    """A line where a complete run ended above the objective that it began with, else an empty string."""
+    began, ended = scores.get("start_objective"), scores.get("objective")
+    if began is None or ended is None or not scores.get("complete"):
+        return ""
+    if ended <= began * (1.0 + ROUNDING):
+        return ""
+    return f"{label}: ended at objective {ended:.6g}, above {began:.6g} where it began: {advice}"
 
 
 def certificate(state: State, tol: float | None) -> dict[str, Any] | None:

@@ -20,7 +20,7 @@ from wpsgd.experiment.folder import RunFolder
 from wpsgd.experiment.printing import print_line, wide_console
 from wpsgd.experiment.progress import Style, make_progress
 from wpsgd.experiment.resident import Resident, resident
-from wpsgd.experiment.results import environment, header, measured, results
+from wpsgd.experiment.results import ended_worse, environment, header, measured, results
 from wpsgd.experiment.resuming import check_resumable
 from wpsgd.experiment.signals import Stop
 from wpsgd.experiment.study import Study
@@ -49,8 +49,15 @@ class Interrupted(WPSGDError):
     """A signal ended the run at a boundary; it can be resumed."""
 
 
+class EndedWorse(WPSGDError):
+    """A run came to its end above the objective that it began with; its results and models are kept."""
+
+
 def perform(settings: Settings, runtime: Runtime, options: Options) -> None:
-    """Trains, shows and writes what a config asks for. Raises Interrupted when a signal ended it early."""
+    """Trains, shows and writes what a config asks for.
+
+    Raises Interrupted when a signal ended it early, EndedWorse where a strategy made its model worse.
+    """
     stop = Stop(options.max_seconds)
     progress = make_progress(options.progress, first=runtime.rank == 0)
     claim = Claim(options.out, progress.say)
@@ -78,6 +85,7 @@ def _perform(study: Study, options: Options) -> None:
     if runtime.rank == 0 and not study.complete:
         seconds, path = study.stop.max_seconds, study.folder.path
         progress.say(f"note: stopped after {seconds:g} s; --resume --out {path} goes on")
+    runtime.first(lambda: _tell_worse(study))
 
 
 def _train(study: Study, options: Options) -> None:
@@ -140,6 +148,13 @@ def _tell_signal(study: Study) -> None:
         raise Interrupted(
             f"{study.stop.signalled}: stopped between two rounds; --resume --out {study.folder.path} goes on"
         )
+
+
+def _tell_worse(study: Study) -> None:
+    advice = f"{study.settings.step.advice}, or scale the columns"
+    told = [ended_worse(label, scores, advice) for label, scores in study.scores.items()]
+    if any(told):
+        raise EndedWorse("\n".join(line for line in told if line))
 
 
 def _finish(study: Study, options: Options, taken: Sequence[Resident]) -> None:

@@ -33,6 +33,7 @@ from wpsgd.learners.dual import DualLearner
 from wpsgd.learners.node import InNode, make_learner
 from wpsgd.learners.sgd import Learner
 from wpsgd.learners.shard_dual import ShardDual
+from wpsgd.learners.steepness import Norms
 from wpsgd.requests import State
 from wpsgd.runtimes.job import Job, OneProcess, Outcome, Runtime
 from wpsgd.sample import Sample, draw
@@ -153,7 +154,7 @@ class Study:
         return checkpoint.fingerprint(deciding)
 
     def _run_one(self, strategy: StrategySettings, dataset: Dataset, digest: str) -> None:
-        if said := remark(strategy, self.settings.model, dataset.train):
+        if said := remark(strategy, self._settled(dataset), dataset.train):
             self.say(f"note: {said}")
         self.progress.start(strategy.label, strategy.rounds)
         log.info("%s: begins", strategy.label)
@@ -187,7 +188,7 @@ class Study:
 
     def job(self, strategy: StrategySettings, dataset: Dataset, digest: str) -> Job:
         """A strategy with its learners, scorers and checkpoints."""
-        settings, ranks = self.settings, self.runtime.ranks
+        settings, ranks = self._settled(dataset), self.runtime.ranks
         train, test, model = dataset.train, dataset.test, settings.model
         shards = shards_of(strategy, dataset, ranks, settings)
         objective = settings.objective()
@@ -221,6 +222,13 @@ class Study:
             model.seed,
             Sample(draw(train, model.seed), model.loss, model.alpha) if judged else None,
         )
+
+    def _settled(self, dataset: Dataset) -> Settings:
+        """The settings, whose step sizes know the rows: by a sample that is the same on all ranks."""
+        if not self.settings.begins_by_rows:
+            return self.settings
+        sample = draw(dataset.train, self.settings.model.seed)
+        return self.settings.with_steepness(Norms.of(sample, np.arange(len(sample))))
 
     def _held(self, train: Rows, numbers: RowNumbers) -> Rows:
         """A rank's rows, in a random physical order where blocks of them will stay together.

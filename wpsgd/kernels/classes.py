@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from wpsgd.kernels.compile import kernel
+from wpsgd.kernels.limit import limited
 from wpsgd.kernels.losses import loss_at, loss_of, pull_at
 from wpsgd.kernels.sgd import FOLD_BELOW, contraction
 from wpsgd.kernels.stepsize import eta_at
@@ -82,6 +83,7 @@ def classes_pass(
     eta0: float,
     extra: float,
     loss: int,
+    reach: float,
 ) -> int:
     """`sgd.sgd_pass` of all classes, which share steps and scale; no unregularised intercept.
 
@@ -106,6 +108,8 @@ def classes_pass(
         folded = scale
         if scale < FOLD_BELOW:
             scale = np.float64(1.0)  # not a literal: see compile.kernel
+        s = np.float64(weights[i]) if weighted else 1.0
+        size = limited(eta, loss, reach, s, values, start, end)
         found = 0
         for k in range(classes):
             y = 1.0 if k == own[i] else -1.0
@@ -116,7 +120,7 @@ def classes_pass(
             pull = pull_at(loss, m)
             factors[k] = 0.0
             if pull > 0.0:
-                step = eta * pull * y
+                step = size * pull * y
                 if seen.size > 0:
                     seen[1 + k] += (np.float64(weights[i]) if weighted else 1.0) * loss_of(loss, m, pull)
                 if weighted:
@@ -145,6 +149,8 @@ def add_classes_gradient(
     weights: Any,
     order: Any,
     loss: int,
+    eta: float,
+    reach: float,
     out: Any,
     seen: Any = None,
 ) -> float:
@@ -162,6 +168,8 @@ def add_classes_gradient(
         i = order[t]
         start, end = indptr[i], indptr[i + 1]
         dots(w, indices, values, start, end, lanes, products)
+        s = np.float64(weights[i]) if weighted else 1.0
+        size = limited(eta, loss, reach, s, values, start, end)
         found = 0
         for k in range(classes):
             y = 1.0 if k == own[i] else -1.0
@@ -174,6 +182,8 @@ def add_classes_gradient(
             pulls[k] = -pull * y
             if weighted:
                 pulls[k] *= weights[i]
+            if size < eta:
+                pulls[k] *= size / eta
             if pulls[k] != 0.0:
                 pulled[found] = k
                 found += 1

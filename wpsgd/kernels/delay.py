@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from wpsgd.kernels.compile import kernel
-from wpsgd.kernels.losses import loss_of, pull_at
+from wpsgd.kernels.limit import limited
+from wpsgd.kernels.losses import HINGE, LOGISTIC, loss_of, pull_at
 from wpsgd.kernels.sgd import FOLD_BELOW, contraction
 from wpsgd.kernels.sparse import add, ask_for_row, dot, dot_asking
 from wpsgd.kernels.squares import add_squares
@@ -41,6 +42,7 @@ def delayed_pass(
     etas: Any,
     lam: float,
     loss: int,
+    reach: float,
     intercept_rate: float,
     ahead: int,
     rows_ahead: int,
@@ -53,9 +55,9 @@ def delayed_pass(
     ring_rows: int64 (tau + 1,), ring_pulls: float64 (tau + 1,), ring: int64 (4,), see FIRST and so on; all
     carried from call to call
     etas: step sizes of the steps that this call applies, in their order
-    checked: whether an update that would carry its row across the hinge's fixed point is abandoned
+    checked: whether an update that would carry its row across the row's fixed point is abandoned
     kept: (squares, mean, blend) of kernels/squares.py and kernels/tail.py, empty where nobody asks for them
-    weights, intercept_rate, ahead, rows_ahead: as for kernels.sgd.sgd_pass
+    weights, reach, intercept_rate, ahead, rows_ahead: as for kernels.sgd.sgd_pass
 
     Returns the rows put in: fewer than given where a margin is not finite.
     """
@@ -90,10 +92,14 @@ def delayed_pass(
             ring[PENDING] -= 1
             eta = etas[ring[APPLIED] - before]
             arrays = (indptr, indices, values, labels, weights)
-            if checked and pull > 0.0 and crosses(w, carry, arrays, leaving, eta, lam):
+            s = np.float64(weights[leaving]) if weights.size > 0 else 1.0
+            # a checked row that comes to rest in even steps is never across: see theory.settles_evenly
+            share = reach * contraction(eta, lam) ** size if checked else reach
+            step_size = limited(eta, loss, share, s, values, indptr[leaving], indptr[leaving + 1])
+            if checked and pull > 0.0 and crosses(w, carry, arrays, leaving, pull, eta, step_size, lam, loss):
                 ring[ABANDONED] += 1
             else:
-                step(w, carry, arrays, leaving, pull, eta, lam, intercept_rate, kept)
+                step(w, carry, arrays, leaving, pull, eta, step_size, lam, intercept_rate, kept)
                 ring[APPLIED] += 1
     if seen.size > 0:
         seen[0] += order.size
@@ -108,11 +114,15 @@ def step(
     i: int,
     pull: float,
     eta: float,
+    gradient_eta: float,
     lam: float,
     intercept_rate: float,
     kept: Any,
 ) -> None:
-    """One step on row i with a given pull, in place: the second half of a turn of kernels.sgd.sgd_pass."""
+    """One step on row i with a given pull, in place: the second half of a turn of kernels.sgd.sgd_pass.
+
+    eta: of the decay; gradient_eta: of the gradient, limited for the row (limit.py)
+    """
     indptr, indices, values, labels, weights = arrays
     squares, mean, blend = kept
     start, end = indptr[i], indptr[i + 1]
@@ -125,7 +135,7 @@ def step(
             w[j] *= carry[0]
         carry[0] = 1.0
     if pull > 0.0:
-        size = eta * pull * labels[i]
+        size = gradient_eta * pull * labels[i]
         if weights.size > 0:
             size *= weights[i]
             pull *= weights[i]
@@ -139,11 +149,21 @@ def step(
 
 
 @kernel
-def crosses(w: Any, carry: Any, arrays: Any, i: int, eta: float, lam: float) -> bool:
-    """Whether a step on row i would carry its margin across the fixed point of the hinge's active branch.
+def crosses(
+    w: Any,
+    carry: Any,
+    arrays: Any,
+    i: int,
+    pull: float,
+    eta: float,
+    gradient_eta: float,
+    lam: float,
+    loss: int,
+) -> bool:
+    """Whether a step on row i would carry its margin across the margin at which the row comes to rest.
 
-    The branch takes m to (1 - eta lambda) m + eta b2, b2 = s_i ||x_i||^2, and ends at min(1, b2 / lambda):
-    a simplification of GetTheRange (Cheng, Li, Zhang 2020). m is that of the current weights, no intercept.
+    The step takes m to (1 - eta lambda) m + eta b2 pull, b2 = s_i ||x_i||^2: a simplification of GetTheRange
+    (Cheng, Li, Zhang 2020). m is that of the current weights, no intercept; the rest as for `step`.
     """
     indptr, indices, values, labels, weights = arrays
     start, end = indptr[i], indptr[i + 1]
@@ -153,10 +173,31 @@ def crosses(w: Any, carry: Any, arrays: Any, i: int, eta: float, lam: float) -> 
         b2 += np.float64(values[j]) * np.float64(values[j])
     if weights.size > 0:
         b2 *= weights[i]
-    fixed = min(1.0, b2 / lam)
-    moved = contraction(eta, lam) * m + eta * b2
+    fixed = min(1.0, b2 / lam) if loss == HINGE else rest(loss, gradient_eta * b2 / (eta * lam))
+    moved = contraction(eta, lam) * m + gradient_eta * b2 * pull
     room = ROUNDING * fixed
     return bool((m < fixed and moved > fixed + room) or (m > fixed and moved < fixed - room))
+
+
+@kernel
+def rest(loss: int, strength: float) -> float:
+    """The margin m at which a row of a smooth loss, repeated alone, comes to rest: m = strength pull(m).
+
+    strength: >= 0, what the pull is multiplied by over what the decay is
+    """
+    if strength <= 0.0 or not math.isfinite(strength):
+        return 0.0 if strength <= 0.0 else math.inf if loss == LOGISTIC else 1.0
+    if loss != LOGISTIC:
+        return 1.0 / (1.0 + 0.5 / strength)  # of the branch 2 (1 - m), which is that of 0 < m < 1
+    # m (1 + e^m) = strength is convex: Newton's steps from above come down to the root
+    m = min(0.5 * strength, max(1.0, math.log(strength)))
+    for _ in range(100):
+        grown = math.exp(m)
+        nearer = m - (m * (1.0 + grown) - strength) / (1.0 + grown + m * grown)
+        if nearer >= m:
+            break
+        m = nearer
+    return m
 
 
 @kernel
@@ -172,6 +213,7 @@ def stale_decay_pass(
     etas: Any,
     lam: float,
     loss: int,
+    reach: float,
     intercept_rate: float,
     kept: Any,
     seen: Any = None,
@@ -201,9 +243,10 @@ def stale_decay_pass(
         for j in range(features):
             old[j] = now[j] - eta * lam * old[j]
         pull = pull_at(loss, m)
-        size = eta * pull * labels[i]
         if seen is not None and seen.size > 0 and pull > 0.0:
             seen[1] += (np.float64(weights[i]) if weights.size > 0 else 1.0) * loss_of(loss, m, pull)
+        s = np.float64(weights[i]) if weights.size > 0 else 1.0
+        size = limited(eta, loss, reach, s, values, start, end) * pull * labels[i]
         if weights.size > 0:
             size *= weights[i]
             pull *= weights[i]

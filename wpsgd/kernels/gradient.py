@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from wpsgd.kernels.compile import kernel
+from wpsgd.kernels.limit import limited
 from wpsgd.kernels.losses import loss_at, loss_of, pull_at
 from wpsgd.kernels.sparse import AHEAD, CACHE, dot, dot_asking
 
@@ -48,11 +49,15 @@ def add_gradient(
     weights: Any,
     order: Any,
     loss: int,
+    eta: float,
+    reach: float,
     out: Any,
     seen: Any = None,
 ) -> float:
     """Adds the loss gradients of the rows `order` at the weights scale x w to `out`, in place.
 
+    eta: size of the step that they are for, 0 for the plain gradients; reach: where a row of a smooth loss
+    may not take so large a step (limit.py), its gradient is shortened
     out: float64 (features + 1,), the intercept's gradient last
     seen: losses, as behind the carry of kernels.sgd.sgd_pass, or empty or None where nobody asks
     Returns the rows gone through, or nan where a margin is not finite.
@@ -73,6 +78,10 @@ def add_gradient(
         if weighted:
             pull *= weights[i]
         if pull != 0.0:
+            s = np.float64(weights[i]) if weighted else 1.0
+            size = limited(eta, loss, reach, s, values, indptr[i], indptr[i + 1])
+            if size < eta:
+                pull *= size / eta
             for j in range(indptr[i], indptr[i + 1]):
                 out[indices[j]] -= pull * values[j]
             out[out.size - 1] -= pull

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from wpsgd.kernels.compile import kernel
+from wpsgd.kernels.limit import limited
 from wpsgd.kernels.losses import loss_of, pull_at
 from wpsgd.kernels.sgd import FOLD_BELOW, contraction
 from wpsgd.kernels.sparse import add, ask_for_row, dot, dot_asking
@@ -48,6 +49,7 @@ def hogwild_pass(
     first: int,
     stride: int,
     loss: int,
+    reach: float,
     intercept_rate: float,
     ahead: int,
     rows_ahead: int,
@@ -59,8 +61,8 @@ def hogwild_pass(
     w: float (features,), changed in place by all threads; carry: float64 (2,), of which the threads share the
     intercept, its second entry
     squares: this thread's own, of kernels/squares.py, or empty where nobody asks for them
-    scales: of `scales_ahead` for the rows `order`; weights, intercept_rate, ahead, rows_ahead: as for
-    kernels.sgd.sgd_pass
+    scales: of `scales_ahead` for the rows `order`; weights, reach, intercept_rate, ahead, rows_ahead: as
+    for kernels.sgd.sgd_pass
     seen: this thread's own losses, as behind the carry there, or empty or None where nobody asks
 
     Returns the place of the first row whose margin is not finite, where the thread stops; else order.size.
@@ -83,9 +85,10 @@ def hogwild_pass(
             return int(k)
         pull = pull_at(loss, m)
         if pull > 0.0:
-            step = etas[k] * pull * y
             if seen is not None and seen.size > 0:
                 seen[1] += (np.float64(weights[i]) if weighted else 1.0) * loss_of(loss, m, pull)
+            s = np.float64(weights[i]) if weighted else 1.0
+            step = limited(etas[k], loss, reach, s, values, start, end) * pull * y
             if weighted:
                 step *= weights[i]
                 pull *= weights[i]

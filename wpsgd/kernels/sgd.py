@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from wpsgd.kernels.compile import kernel
+from wpsgd.kernels.limit import limited
 from wpsgd.kernels.losses import loss_of, pull_at
 from wpsgd.kernels.sparse import add, ask_for_row, dot, dot_asking
 from wpsgd.kernels.stepsize import eta_at
@@ -44,6 +45,7 @@ def sgd_pass(
     eta0: float,
     extra: float,
     loss: int,
+    reach: float,
     intercept_rate: float,
     ahead: int,
     rows_ahead: int,
@@ -54,6 +56,7 @@ def sgd_pass(
         somebody asks, [rows, sum of their losses times sample weights], each loss as before the row's step
     weights: sample weights, or an empty array for all ones
     schedule, lam, eta0, extra: the formula of the step sizes (stepsize.py)
+    reach: of a row's own step under a smooth loss (limit.py)
     intercept_rate: factor on the intercept's step, 0 for none
     ahead: rows before its turn that a row's weights are asked for (pays once w outgrows the cache), 0: never
     rows_ahead: rows before its turn that a row itself is asked for (pays in random order), 0: never
@@ -87,9 +90,10 @@ def sgd_pass(
             scale = 1.0
         pull = pull_at(loss, m)
         if pull > 0.0:
-            step = eta * pull * y
             if watched:
                 total += (np.float64(weights[i]) if weighted else 1.0) * loss_of(loss, m, pull)
+            s = np.float64(weights[i]) if weighted else 1.0
+            step = limited(eta, loss, reach, s, values, start, end) * pull * y
             if weighted:
                 step *= weights[i]
             c = w.dtype.type(step / scale)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from wpsgd.kernels.compile import kernel
+from wpsgd.kernels.limit import limited
 from wpsgd.kernels.losses import loss_of, pull_at
 from wpsgd.kernels.sgd import FOLD_BELOW, contraction
 from wpsgd.kernels.sparse import add, dot
@@ -27,6 +28,7 @@ def squares_pass(
     etas: Any,
     lam: float,
     loss: int,
+    reach: float,
     intercept_rate: float,
 ) -> int:
     """`sgd_pass`, to the bit, and the sum over rows of the squared gradients of their losses.
@@ -56,7 +58,8 @@ def squares_pass(
         if pull > 0.0:
             if seen.size > 0:
                 seen[1] += (np.float64(weights[i]) if weighted else 1.0) * loss_of(loss, m, pull)
-            step = eta * pull * y
+            s = np.float64(weights[i]) if weighted else 1.0
+            step = limited(eta, loss, reach, s, values, start, end) * pull * y
             if weighted:
                 step *= weights[i]
                 pull *= weights[i]

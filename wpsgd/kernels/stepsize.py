@@ -17,6 +17,7 @@ from wpsgd.kernels.compile import kernel
 Schedule: TypeAlias = Literal["constant", "optimal", "pegasos", "invscaling", "inverse", "adagrad"]
 SCHEDULES: tuple[Schedule, ...] = ("constant", "optimal", "pegasos", "invscaling", "inverse", "adagrad")
 _CONSTANT, _OPTIMAL, _PEGASOS, _INVSCALING, _INVERSE = range(5)
+BEGIN = 0.125  # eta c s ||x||^2 of the typical row at the first step of "optimal", where alpha allows more
 _DIRECT = 4096  # terms added one by one before the rest of a sum is integrated
 
 
@@ -56,15 +57,17 @@ class Formula(NamedTuple):
 class StepSize:
     """A schedule of step sizes.
 
-    alpha: L2 strength lambda, > 0; eta0: of all but "optimal" and "pegasos"; power: of "invscaling".
+    alpha: L2 strength lambda, > 0; eta0: of all but "optimal" and "pegasos"; power: of "invscaling"
+    steepness: c s ||x||^2 of the typical row under a smooth loss, by which "optimal" begins; 0 for none
     Raises ConfigError where eta lambda exceeds 1, or equals 1 at every step of a constant schedule: such
-    steps do not contract.
+    steps do not contract. "optimal", "pegasos" and "inverse" never exceed it; "adagrad" clips its decay at 0.
     """
 
     schedule: Schedule
     alpha: float
     eta0: float = 1.0
     power: float = 0.5
+    steepness: float = 0.0
 
     def __post_init__(self) -> None:
         if self.schedule not in SCHEDULES:
@@ -76,9 +79,11 @@ class StepSize:
             raise ConfigError(f"eta0 = {self.eta0}: must be a positive number")
         if not (self.power >= 0.0 and math.isfinite(self.power)):
             raise ConfigError(f"power = {self.power}: must be a number >= 0")
+        if not (self.steepness >= 0.0 and math.isfinite(self.steepness)):
+            raise ConfigError(f"steepness = {self.steepness}: must be a number >= 0")
         schedule, *numbers = self.formula
         first = _eta(schedule, 1.0, *numbers) * self.alpha
-        if first > 1.0 + 1e-12:
+        if first > 1.0 + 1e-12 and self.schedule != "adagrad":
             raise ConfigError(
                 f"eta lambda = {first:.6g} at the first step of {self.schedule!r}: must not exceed 1;"
                 " lower eta0 or alpha"
@@ -91,9 +96,24 @@ class StepSize:
 
     @property
     def t0(self) -> float:
-        """Bottou's offset of the "optimal" schedule, as scikit-learn's SGDClassifier chooses it."""
+        """Bottou's offset of the "optimal" schedule, as scikit-learn's SGDClassifier chooses it, or larger.
+
+        From alpha = 1 on it is 1, the schedule is "pegasos", and the first step wipes the weights. Under a
+        smooth loss the first step is at most an eighth of what takes the typical row to its rest.
+        """
         typical_weight = math.sqrt(1.0 / math.sqrt(self.alpha))
-        return 1.0 / (typical_weight * self.alpha)
+        bottou = 1.0 / (typical_weight * self.alpha)
+        return max(1.0, bottou, self.steepness / (BEGIN * self.alpha))
+
+    @property
+    def advice(self) -> str:
+        """What makes the steps smaller: a key that the schedule reads."""
+        if self.schedule in ("optimal", "pegasos"):
+            return (
+                f"raise alpha (now {self.alpha:g}), or take learning_rate 'invscaling' with a small eta0"
+                f" ({self.schedule!r} has none)"
+            )
+        return f"lower eta0 (now {self.eta0:g}, learning_rate {self.schedule!r})"
 
     @property
     def formula(self) -> Formula:

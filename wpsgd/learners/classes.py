@@ -48,12 +48,14 @@ class ClassesLearner(SGDLearner):
         return vector.reshape(self.shard.features, self.classes)
 
     def _pass(self, order: NDArray[np.int64]) -> int:
-        w = self.side_by_side(self.weights)
-        return int(classes_pass(w, self._carry, *self._arrays, order, self.steps, *self._formula, self._loss))
+        w, how = self.side_by_side(self.weights), (self._loss, self.reach)
+        return int(classes_pass(w, self._carry, *self._arrays, order, self.steps, *self._formula, *how))
 
     def _add_gradient(self, order: NDArray[np.int64]) -> float:
         w, out = self.side_by_side(self.weights), self.side_by_side(self._gradient.vector[:-2])
-        return float(add_classes_gradient(w, self.scale, *self._arrays, order, self._loss, out, self._seen))
+        return float(
+            add_classes_gradient(w, self.scale, *self._arrays, order, *self._limits, out, self._seen)
+        )
 
 
 @dataclass(eq=False)

@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from wpsgd.data.rows import FloatArray
 from wpsgd.errors import ConfigError
 from wpsgd.kernels.delay import ABANDONED, APPLIED, FIRST, PENDING, delayed_pass, stale_decay_pass
+from wpsgd.kernels.limit import REACH
 from wpsgd.learners.sgd import NO_COMMON, SGDLearner
+from wpsgd.theory import delay_bound
 
 NO_ROWS = np.empty(0, dtype=np.int64)
 
@@ -25,8 +27,8 @@ class DelayLearner(SGDLearner):
     weights. Rows in the ring are not; where the learner goes on from a combined model their gradients belong
     to weights that are no more, and they are computed again there. So each row is applied once.
 
-    range_check: whether updates are abandoned that would carry a row across the hinge's fixed point; the next
-    row takes their place
+    range_check: whether updates are abandoned that would carry a row across its fixed point (`crosses` in
+    kernels/delay.py); the next row takes their place
     """
 
     delay: int = 0
@@ -38,6 +40,11 @@ class DelayLearner(SGDLearner):
         self._ring_pulls = np.zeros(self.delay + 1)
         self._ring = np.zeros(4, dtype=np.int64)
         self._again = NO_ROWS
+
+    @property
+    def reach(self) -> float:
+        """Shorter, so that a row whose own gradients are late still comes to rest: see `delay_bound`."""
+        return min(REACH, delay_bound(self.delay))
 
     @property
     def abandoned(self) -> int:
@@ -93,6 +100,7 @@ class DelayLearner(SGDLearner):
                 step.etas(self.steps, len(order)),
                 step.alpha,
                 self._loss,
+                self.reach,
                 self._rate,
                 self._ahead,
                 self._rows_ahead,
@@ -129,10 +137,15 @@ class StaleDecayLearner(SGDLearner):
         self._place = np.zeros(1, dtype=np.int64)
         self._history[:, : len(self.weights)] = self.weights
 
+    @property
+    def reach(self) -> float:
+        """As for `DelayLearner`."""
+        return min(REACH, delay_bound(self.delay))
+
     def _pass(self, order: NDArray[np.int64]) -> int:
         step = self.objective.step
         etas = step.etas(self.steps, len(order))
-        settings = (step.alpha, self._loss, self._rate, self._kept, self._seen)
+        settings: Any = (step.alpha, self._loss, self.reach, self._rate, self._kept, self._seen)
         return int(stale_decay_pass(self._history, self._place, *self._arrays, order, etas, *settings))
 
     def _decay(self, summed: FloatArray) -> float:

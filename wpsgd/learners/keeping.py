@@ -79,7 +79,8 @@ class IteratesLearner(KeepsAverage):
         etas = step.etas(self.steps, len(order))
         squares, mean, blend = self._kept
         kept = (self._carry, mean, blend, squares)
-        return tail_pass(vector, *kept, *self._arrays, order, etas, step.alpha, self._loss, self._rate)
+        how = (self._loss, self.reach, self._rate)
+        return tail_pass(vector, *kept, *self._arrays, order, etas, step.alpha, *how)
 
 
 @dataclass(eq=False)
@@ -134,7 +135,7 @@ class SquaresLearner(AddsSquares):
     def _pass(self, order: NDArray[np.int64]) -> int:
         step, vector = self.objective.step, self.weights[: self.shard.features]
         etas = step.etas(self.steps, len(order))
-        rest = (*self._arrays, order, etas, step.alpha, self._loss, self._rate)
+        rest = (*self._arrays, order, etas, step.alpha, self._loss, self.reach, self._rate)
         return squares_pass(vector, self._carry, self._squares, *rest)
 
 

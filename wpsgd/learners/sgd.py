@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from wpsgd.data.rows import FloatArray, Rows
 from wpsgd.errors import ConfigError, Diverged
 from wpsgd.kernels.gradient import add_gradient, add_pairs, descend, descend_at
+from wpsgd.kernels.limit import REACH
 from wpsgd.kernels.losses import LOSSES
 from wpsgd.kernels.sgd import FOLD_BELOW, contraction, sgd_pass
 from wpsgd.kernels.sparse import AHEAD, CACHE
@@ -117,6 +118,11 @@ class SGDLearner:
     def coordinates(self) -> int:
         """Weights without an unregularised intercept's."""
         return self.shard.features
+
+    @property
+    def reach(self) -> float:
+        """How far a row of a smooth loss may take its own margin in a step: see kernels/limit.py."""
+        return REACH
 
     @property
     def scale(self) -> float:
@@ -274,6 +280,7 @@ class SGDLearner:
                 self.steps,
                 *self._formula,
                 self._loss,
+                self.reach,
                 self._rate,
                 self._ahead,
                 self._rows_ahead,
@@ -284,17 +291,20 @@ class SGDLearner:
         out = self._gradient
         out.taken.append(order)
         at = (self.weights[: self.shard.features], self.scale, float(self._carry[1]))
-        return float(add_gradient(*at, *self._arrays, order, self._loss, out.vector[:-1], self._seen))
+        return float(add_gradient(*at, *self._arrays, order, *self._limits, out.vector[:-1], self._seen))
+
+    @property
+    def _limits(self) -> tuple[int, float, float]:
+        """What shortens the gradients of single rows in a step in common, in which none is late."""
+        return self._loss, float(self.objective.step.etas(self.steps, 1)[0]), REACH
 
     def _intercept_of(self, weights: FloatArray) -> float:
         return float(weights[-1]) if self.objective.intercept else 0.0
 
     def _diverged(self, step: int) -> None:
-        size = self.objective.step
         raise Diverged(
             f"diverged at step {step} on rank {self.order.rank}: a margin is not a finite number;"
-            f" lower eta0 (now {size.eta0:g}, learning_rate {size.schedule!r}) or w0,"
-            " or scale the rows to unit length"
+            f" {self.objective.step.advice}, lower w0, or scale the rows to unit length"
         )
 
 

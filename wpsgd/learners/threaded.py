@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 
 from wpsgd.kernels.gradient import add_gradient
 from wpsgd.kernels.hogwild import hogwild_pass, scales_ahead
+from wpsgd.kernels.limit import REACH
 from wpsgd.learners.crew import Crew
 from wpsgd.learners.sgd import NOTHING, SGDLearner
+from wpsgd.theory import delay_bound
 
 MEETING = 1 << 14
 APART = 16  # float64 that no other thread writes to: two cache lines
@@ -56,6 +58,11 @@ class ThreadedLearner(SGDLearner):
                 order = order[len(piece) :]
 
     @property
+    def reach(self) -> float:
+        """Of threads that take turns a gradient is as late as there are others: see `DelayLearner.reach`."""
+        return min(REACH, delay_bound(self.threads - 1))
+
+    @property
     def _until_meeting(self) -> int:
         """Rows after which threads meet at the latest."""
         return MEETING
@@ -91,7 +98,7 @@ class ThreadedLearner(SGDLearner):
         work = []
         for rows, out, seen in zip(shares, self._gradients, self._seen_by, strict=True):
             out.taken.append(rows)
-            work.append(partial(add_gradient, *at, rows, self._loss, out.vector[:-1], seen))
+            work.append(partial(add_gradient, *at, rows, *self._limits, out.vector[:-1], seen))
         return sum(self._crew.run(work))
 
     def _side_by_side(
@@ -99,7 +106,7 @@ class ThreadedLearner(SGDLearner):
     ) -> int:
         """Rows done; fewer than given where a margin is not finite."""
         shared = (self.weights[: self.shard.features], self._carry, *self._arrays, order, etas, scales)
-        settings = (self.threads, self._loss, self._rate, self._ahead, self._rows_ahead)
+        settings = (self.threads, self._loss, self.reach, self._rate, self._ahead, self._rows_ahead)
         work = [
             partial(hogwild_pass, *shared, share, *settings, self._squares_of(share), seen)
             for share, seen in enumerate(self._seen_by)
