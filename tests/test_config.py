@@ -905,10 +905,27 @@ def test_shards_are_those_of_the_sharding_with_the_models_seed(write: Write, sha
     rest = "[machine]\nspeeds = [1, 0.5, 0.25]\n[model]\nseed = 5\n"
     wp, settings = entry(write, 'name = "wp"\n', rest)
     settings = load(write(settings.dumps()), overrides=[f"data.sharding={sharding}"])
-    expected = shard(sharding, 20, 3, (1.0, 0.5, 0.25), 5)
-    found = wp.shards(20, 3, settings)
+    labels = np.where(np.arange(20) % 3, -1.0, 1.0)
+    expected = shard(sharding, 20, 3, (1.0, 0.5, 0.25), 5, labels=labels)
+    found = wp.shards(20, 3, settings, labels=labels)
     assert all(np.array_equal(a, b) for a, b in zip(found, expected, strict=True))
     assert sum(len(rows) for rows in found) == (60 if sharding == "replica" else 20)
+
+
+def test_the_skew_of_labels_is_a_key_of_its_sharding(write: Write) -> None:
+    skewed = load(write(DATA + 'sharding = "label_skew"\nskew = 0.9\n' + WP))
+    assert load(write(skewed.dumps())) == skewed
+    labels = np.repeat([-1.0, 1.0], 10)
+    expected = shard("label_skew", 20, 3, seed=0, labels=labels, skew=0.9)
+    found = skewed.strategies[0].shards(20, 3, skewed, labels=labels)
+    assert all(np.array_equal(a, b) for a, b in zip(found, expected, strict=True))
+    # memory is foretold from sizes alone
+    assert [*map(len, skewed.strategies[0].shards(20, 3, skewed))] == [*map(len, found)]
+    assert refusal(lambda: load(write(DATA + "skew = 0.9\n" + WP))) == (
+        'x.toml: [data]: skew = 0.9: only with sharding = "label_skew"'
+    )
+    beyond = refusal(lambda: load(write(DATA + 'sharding = "label_skew"\nskew = 2\n' + WP)))
+    assert beyond == "x.toml: [data] skew = 2: must be a number from 0 to 1"
 
 
 def test_shards_by_speed_need_speeds(write: Write) -> None:

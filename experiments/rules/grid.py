@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from wpsgd.data.load import Dataset, load
 from wpsgd.data.rows import Rows
-from wpsgd.data.shards import contiguous, replica, shuffled
+from wpsgd.data.shards import SKEW, label_skew, replica, shuffled
 from wpsgd.kernels.stepsize import StepSize
 from wpsgd.reducers import RULES, Rule, fednova_with, wp_with
 
@@ -28,8 +28,6 @@ SPEEDS: Mapping[str, tuple[float, ...]] = {
     "one slow": (1.0,) * 7 + (0.05,),
 }
 DEALT = ("at random", "by label", "replica")
-# the share of rows dealt by label, the rest at random: with all of them most nodes would know one class
-SORTED = 0.5
 COMPARED: Mapping[str, Rule] = {
     **RULES,
     "wp R^3": wp_with("R^3"),
@@ -92,9 +90,4 @@ def dealt(case: Case, rows: Rows) -> list[NDArray[np.int64]]:
         return replica(len(rows), nodes)
     if case.dealt == "at random":
         return shuffled(len(rows), nodes, case.seed)
-    rng = np.random.default_rng(case.seed)
-    keys = np.where(
-        rng.random(len(rows)) < SORTED, np.sign(rows.labels), rng.choice(np.sign(rows.labels), len(rows))
-    )
-    order = np.lexsort((rng.random(len(rows)), keys))
-    return [order[part] for part in contiguous(len(rows), nodes)]
+    return label_skew(np.sign(rows.labels), nodes, case.seed, SKEW)

@@ -97,4 +97,43 @@ def test_counts_that_make_no_sense_are_refused(arguments: tuple[object, ...], me
 
 def test_every_listed_sharding_exists() -> None:
     for name in SHARDINGS:
-        assert sum(len(part) for part in shard(name, 6, 2, [1.0, 1.0])) == (12 if name == "replica" else 6)
+        parts = shard(name, 6, 2, [1.0, 1.0], labels=np.ones(6))
+        assert sum(len(part) for part in parts) == (12 if name == "replica" else 6)
+
+
+@given(
+    rows=some.integers(0, 300), nodes=some.integers(1, 9), skew=some.floats(0, 1), seed=some.integers(0, 99)
+)
+def test_label_skew_deals_every_row_once(rows: int, nodes: int, skew: float, seed: int) -> None:
+    labels = np.random.default_rng(seed).choice([-1.0, 1.0, 3.0], rows)
+    parts = shard("label_skew", rows, nodes, seed=seed, labels=labels, skew=skew)
+    assert sorted(np.concatenate(parts).tolist()) == [*range(rows)]
+    assert max(map(len, parts)) - min(map(len, parts)) <= 1
+    again = shard("label_skew", rows, nodes, seed=seed, labels=labels, skew=skew)
+    assert all(np.array_equal(one, other) for one, other in zip(parts, again, strict=True))
+
+
+@pytest.mark.parametrize("skew", [0.0, 0.25, 0.5, 1.0])
+def test_shares_of_labels_differ_between_shards_by_the_skew(skew: float) -> None:
+    labels = np.repeat([-1.0, 1.0], [14_000, 6_000])
+    parts = shard("label_skew", 20_000, 10, seed=1, labels=labels, skew=skew)
+    shares = [float(np.mean(labels[part] > 0)) for part in parts]
+    # the first seven nodes get what was dealt as -1, of which a share `skew` is -1 for sure
+    expected = [(1 - skew) * 0.3] * 7 + [skew + (1 - skew) * 0.3] * 3
+    assert shares == pytest.approx(expected, abs=0.04)
+
+
+def test_rows_of_a_skewed_shard_lie_in_a_random_order() -> None:
+    labels = np.repeat([-1.0, 1.0], 5_000)
+    for part in shard("label_skew", 10_000, 3, seed=0, labels=labels, skew=0.5):
+        half = len(part) // 2
+        shares = [np.mean(labels[rows] > 0) for rows in (part[:half], part[half:])]
+        assert shares[0] == pytest.approx(shares[1], abs=0.06)
+
+
+def test_the_labels_of_another_number_of_rows_are_refused() -> None:
+    for labels in (None, np.ones(5)):
+        with pytest.raises(ConfigError, match="sharding 'label_skew' needs the labels of all rows"):
+            shard("label_skew", 6, 2, labels=labels)
+    with pytest.raises(ConfigError, match=r"skew 1\.5 of the sharding: a number from 0 to 1"):
+        shard("label_skew", 6, 2, labels=np.ones(6), skew=1.5)

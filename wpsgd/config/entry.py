@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 
 from wpsgd.config.inside import NodeKeys
 from wpsgd.config.tables import ModelSettings
+from wpsgd.data.rows import FloatArray
 from wpsgd.data.shards import RowNumbers, shard
 from wpsgd.errors import ConfigError
 from wpsgd.learners.node import InNode
@@ -48,10 +49,18 @@ class StrategySettings(NodeKeys):
         return {"label": values["name"]} if "name" in values else {}
 
     def shards(
-        self, rows: int, ranks: int, settings: Settings, speeds: Sequence[float] | None = None
+        self,
+        rows: int,
+        ranks: int,
+        settings: Settings,
+        speeds: Sequence[float] | None = None,
+        labels: FloatArray | None = None,
     ) -> list[RowNumbers]:
-        """Row numbers of each rank. speeds: instead of [machine]'s. Raises ConfigError."""
-        return sharded(rows, ranks, settings, speeds)
+        """Row numbers of each rank. Raises ConfigError.
+
+        speeds: instead of [machine]'s; labels: of all rows, or None where only the sizes of shards matter
+        """
+        return sharded(rows, ranks, settings, speeds, labels)
 
     @abstractmethod
     def program(
@@ -137,7 +146,11 @@ class StrategySettings(NodeKeys):
 
 
 def sharded(
-    rows: int, ranks: int, settings: Settings, speeds: Sequence[float] | None = None
+    rows: int,
+    ranks: int,
+    settings: Settings,
+    speeds: Sequence[float] | None = None,
+    labels: FloatArray | None = None,
 ) -> list[RowNumbers]:
     """The shards of [data] sharding. Raises ConfigError where they need speeds that are not given."""
     if ranks == 1:
@@ -148,4 +161,6 @@ def sharded(
             f'[data] sharding = "proportional" needs [machine] speeds, one for each of {ranks} ranks:'
             f" {len(speeds) or 'none'} given"
         )
-    return shard(sharding, rows, ranks, speeds or None, settings.model.seed)
+    known = np.zeros(rows) if labels is None else labels
+    skew, seed = settings.data.skew, settings.model.seed
+    return shard(sharding, rows, ranks, speeds or None, seed, labels=known, skew=skew)

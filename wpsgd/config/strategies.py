@@ -16,6 +16,7 @@ from wpsgd.config.entry import DUAL_NEEDS, Count, StrategySettings, sharded
 from wpsgd.config.inside import DelayKeys, ThreadKeys, widened
 from wpsgd.config.minibatch import MiniBatchSettings
 from wpsgd.config.tables import choice
+from wpsgd.data.rows import FloatArray
 from wpsgd.data.shards import RowNumbers
 from wpsgd.errors import ConfigError
 from wpsgd.reducers import THEORY, Rule, late_wp
@@ -50,10 +51,16 @@ class SequentialSettings(ThreadKeys, StrategySettings):
     rows: Literal["all", "shard"] = choice(("all", "shard"), "all")
 
     def shards(
-        self, rows: int, ranks: int, settings: Settings, speeds: Sequence[float] | None = None
+        self,
+        rows: int,
+        ranks: int,
+        settings: Settings,
+        speeds: Sequence[float] | None = None,
+        labels: FloatArray | None = None,
     ) -> list[RowNumbers]:
         """The first rank's rows; none for the others."""
-        mine = np.arange(rows) if self.rows == "all" else sharded(rows, ranks, settings, speeds)[0]
+        alone = self.rows == "all"
+        mine = np.arange(rows) if alone else sharded(rows, ranks, settings, speeds, labels)[0]
         return [mine, *[np.empty(0, dtype=np.int64)] * (ranks - 1)]
 
     def program(

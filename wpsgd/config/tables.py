@@ -20,7 +20,7 @@ from pydantic import (
 )
 
 from wpsgd.data.sample_weights import ClassWeight
-from wpsgd.data.shards import SHARDINGS
+from wpsgd.data.shards import SHARDINGS, SKEW
 from wpsgd.dual_solver import DUAL_LOSSES
 from wpsgd.errors import ConfigError
 from wpsgd.kernels.losses import LOSSES
@@ -82,6 +82,7 @@ class DataSettings(Table):
     """[data]: see wpsgd.data.load. test: a fraction of the rows, a file, or None for no test rows.
 
     weights: a file of sample weights, or None.
+    skew: the share of rows that sharding = "label_skew" deals by label, the others at random
     sort_indices: whether indices that do not ascend within a row are sorted rather than refused
 
     cache: whether large texts are converted once and kept, see wpsgd.data.cache
@@ -98,6 +99,7 @@ class DataSettings(Table):
     zero_based: bool | Literal["auto"] = Field(default="auto", description='"auto", true or false')
     scale: float = Field(default=1.0, gt=0.0, description="a number > 0")
     sharding: str = choice(SHARDINGS, "shuffled")
+    skew: float = Field(default=SKEW, ge=0.0, le=1.0, description="a number from 0 to 1")
     cache: bool = Field(default=True, description="true or false")
     sort_indices: bool = Field(default=False, description="true or false")
     weights: Annotated[Name | None, absent(False)] = Field(
@@ -105,9 +107,16 @@ class DataSettings(Table):
     )
 
     def values(self) -> dict[str, Any]:
-        # a run that began before there was the key can be resumed
-        unused = () if self.sort_indices else ("sort_indices",)
+        # without the keys that change nothing, a run that began before there were any can be resumed
+        wanted = {"skew": self.sharding == "label_skew", "sort_indices": self.sort_indices}
+        unused = {key for key, wish in wanted.items() if not wish}
         return {key: value for key, value in super().values().items() if key not in unused}
+
+    @model_validator(mode="after")
+    def _skew_has_its_sharding(self) -> DataSettings:
+        if "skew" in self.model_fields_set and self.sharding != "label_skew":
+            raise ConfigError(f'skew = {self.skew:g}: only with sharding = "label_skew"')
+        return self
 
     @field_serializer("test")
     def _none_is_false(self, test: float | str | None) -> float | str | bool:

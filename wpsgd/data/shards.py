@@ -1,7 +1,7 @@
 """Shards: which rows each node owns.
 
 A sharding gives one int64 array of row numbers per node, a pure function of its arguments, so that every
-rank works out all shards by itself. Nothing here sees the rows, only how many there are.
+rank works out all shards by itself. Nothing here sees the rows, only how many there are and their labels.
 """
 
 from __future__ import annotations
@@ -13,11 +13,15 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
+from wpsgd.data.rows import FloatArray
 from wpsgd.errors import ConfigError, nearest
 
 RowNumbers = NDArray[np.int64]
 
-SHARDINGS = ("contiguous", "shuffled", "proportional", "replica")
+SHARDINGS = ("contiguous", "shuffled", "proportional", "replica", "label_skew")
+AT_RANDOM = ("shuffled", "proportional", "label_skew")  # whose shards lie in a random order
+# the share of rows that label_skew deals by label: with all of them most nodes would know one class
+SKEW = 0.5
 
 
 def contiguous(rows: int, nodes: int) -> list[RowNumbers]:
@@ -57,12 +61,39 @@ def replica(rows: int, nodes: int) -> list[RowNumbers]:
     return [np.arange(rows, dtype=np.int64)] * nodes
 
 
+def label_skew(labels: FloatArray, nodes: int, seed: int, skew: float = SKEW) -> list[RowNumbers]:
+    """Parts that differ in size by at most one and hold other shares of each label.
+
+    A share `skew` of the rows, chosen at random, is dealt in the order of labels: the first nodes get the
+    smallest. The others are dealt at random. 0 gives each node all labels alike, 1 most nodes one label only.
+    A part's rows are ordered by what they were dealt by: permute them where their order matters.
+    labels: of all rows, shape (n,)
+    Raises ConfigError where `seed` is negative, `nodes` is not positive or `skew` is not from 0 to 1.
+    """
+    rows = len(labels)
+    _check_counts(rows, nodes)
+    if not 0.0 <= skew <= 1.0:
+        raise ConfigError(f"skew {skew} of the sharding: a number from 0 to 1 is needed")
+    rng = _generator(seed)
+    by_label = rng.random(rows) < skew
+    keys = np.where(by_label, labels, rng.choice(labels, rows)) if rows else labels
+    return _deal(np.lexsort((rng.random(rows), keys)), _equal_sizes(rows, nodes))
+
+
 def shard(
-    name: str, rows: int, nodes: int, speeds: Sequence[float] | None = None, seed: int = 0
+    name: str,
+    rows: int,
+    nodes: int,
+    speeds: Sequence[float] | None = None,
+    seed: int = 0,
+    *,
+    labels: FloatArray | None = None,
+    skew: float = SKEW,
 ) -> list[RowNumbers]:
     """The shards of the sharding called `name`, one array of row numbers per node.
 
-    `speeds` (one per node, only their ratios count) matter to `proportional`, `seed` to the random ones.
+    `speeds` (one per node, only their ratios count) matter to `proportional`, `seed` to the random ones;
+    `labels` of all rows and `skew` to `label_skew`. Where only the sizes of shards matter, zeros are labels.
     Raises ConfigError for an unknown name, or counts and speeds that do not fit together.
     """
     if name not in SHARDINGS:
@@ -73,6 +104,11 @@ def shard(
         return shuffled(rows, nodes, seed)
     if name == "replica":
         return replica(rows, nodes)
+    if name == "label_skew":
+        if labels is None or len(labels) != rows:
+            raise ConfigError("sharding 'label_skew' needs the labels of all rows")
+        parts, rng = label_skew(labels, nodes, seed, skew), _generator(seed)
+        return [rng.permutation(part) for part in parts]
     if speeds is None or len(speeds) != nodes:
         given = "none" if speeds is None else str(len(speeds))
         raise ConfigError(f"sharding 'proportional' needs one speed per node: {nodes} nodes, {given} given")
@@ -89,7 +125,7 @@ def in_stored_order(name: str, shards: Sequence[RowNumbers], order: RowNumbers) 
     if name == "contiguous":
         places = np.argsort(order, kind="stable")
         return [places[shard] for shard in shards]
-    if name == "replica":
+    if name in ("replica", "label_skew"):  # the latter dealt the rows that there are by their labels
         return list(shards)
     return _deal(np.arange(sum(map(len, shards)), dtype=np.int64), [len(shard) for shard in shards])
 
@@ -102,9 +138,13 @@ def _check_counts(rows: int, nodes: int) -> None:
 
 
 def _permutation(rows: int, seed: int) -> RowNumbers:
+    return _generator(seed).permutation(rows).astype(np.int64, copy=False)
+
+
+def _generator(seed: int) -> np.random.Generator:
     if seed < 0:
         raise ConfigError(f"seed {seed} of the sharding: an integer of at least 0 is needed")
-    return np.random.default_rng(seed).permutation(rows).astype(np.int64, copy=False)
+    return np.random.default_rng(seed)
 
 
 def _equal_sizes(rows: int, nodes: int) -> list[int]:

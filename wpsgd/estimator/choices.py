@@ -16,6 +16,7 @@ from wpsgd.runtimes.job import Runtime
 from wpsgd.runtimes.local import Local
 
 Solver = Literal["sgd", "dual", "newton"]
+DEALING = ("sharding", "skew")  # keys of `strategy` that are [data]'s in an experiment file
 ONE_NODE = ("sequential", "delay")  # strategies in which one node trains
 ROWS_A_WORKER = 10_000  # below, a second worker saves less time than starting and meeting take
 ENTRIES_TO_GATHER = 50_000_000  # of all ranks, that the first one takes in to solve for all: 2 GiB at most
@@ -104,7 +105,7 @@ def strategy_keys(estimator: Any, solver: Solver) -> dict[str, Any]:
             raise ConfigError(f"strategy={dict(wish)!r}: needs a name")
         if "rounds" in wish:
             raise ConfigError(f"strategy={dict(wish)!r}: rounds follow from max_iter: leave them out")
-        entry = dict(wish)
+        entry = {key: value for key, value in wish.items() if key not in DEALING}
     else:
         entry = {"name": wish or ("simuparallel" if estimator.runtime is None else "wp")}
     if estimator.period != "pass":
@@ -116,12 +117,26 @@ def strategy_keys(estimator: Any, solver: Solver) -> dict[str, Any]:
     return entry
 
 
+def dealing_keys(estimator: Any) -> dict[str, Any]:
+    """How rows are dealt to threads, as [data] has it: `sharding` and `skew`, which stand in `strategy`.
+
+    Raises ConfigError where each rank passes rows of its own.
+    """
+    wish = estimator.strategy
+    found = {key: wish[key] for key in DEALING if key in wish} if isinstance(wish, Mapping) else {}
+    if found and several(estimator.runtime):
+        raise ConfigError(
+            f"strategy: {', '.join(found)}: must be left out where each rank passes rows of its own"
+        )
+    return found
+
+
 def settings_for(
     estimator: Any, *, seed: int, strategy: Mapping[str, Any], rounds: int = 1, looks: int = 0
 ) -> Settings:
     """Checked settings. Raises ConfigError, one line a problem."""
     tables = {
-        "data": {"source": "X"},
+        "data": {"source": "X", **dealing_keys(estimator)},
         "model": {
             "loss": estimator.loss,
             "alpha": float(estimator.alpha),

@@ -60,7 +60,8 @@ class WPSGDClassifier(ClassifierMixin, SparseCoefMixin, BaseEstimator):  # type:
         ("dual") or from weights ("newton", "sgd"). Of MPI ranks the first takes in all rows and solves as one
         process would, to the same bits, up to 5e7 entries (2 GiB); above, "auto" is SGD by all ranks, "dual"
         is "cocoa" to the gap `tol`, and "newton" is refused
-    strategy: a name or a dict of [[strategy]] keys (README.md); None: "simuparallel" on threads, else "wp".
+    strategy: a name or a dict of [[strategy]] keys (README.md), beside which `sharding` and `skew` say how
+        rows are dealt to threads, as in [data]; None: "simuparallel" on threads, else "wp".
         One random_state does not make a race repeat: rounds of "wp", "average_directly" and "hybrid", and of
         ending = "race" or "time", end where real clocks say, so that ten fits are ten models. Nor do
         lock-free `threads` repeat (those of "minibatch", "cocoa" and "admm" do). To the bit repeat, with the

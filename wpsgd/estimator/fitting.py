@@ -293,7 +293,9 @@ class _Fitting:
             else like(validation.rows(features, self.constant).astype(rows.values.dtype), used)
         )
         after = average_after(estimator)
-        return Trainer(rows, settings, runtime, limits, self.seed, counts, held_out, certified, after), used
+        labels = class_numbers(self.whole, trained) if settings.data.sharding == "label_skew" else None
+        known = (settings, runtime, limits, self.seed, counts, held_out, certified, after)
+        return Trainer(rows, *known, labels=labels), used
 
     def _split(self, inputs: Inputs) -> tuple[Inputs, Inputs | None]:
         if not self.estimator.early_stopping:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from wpsgd.config.entry import StrategySettings
 from wpsgd.config.settings import Settings
 from wpsgd.data.rows import FloatArray, Rows
-from wpsgd.data.shards import shard
+from wpsgd.data.shards import AT_RANDOM, shard
 from wpsgd.estimator.choices import ONE_NODE
 from wpsgd.estimator.gathering import common_sample
 from wpsgd.estimator.inputs import labelled, weighted
@@ -55,6 +55,7 @@ class Trainer:
     process of its own, else None; validation: rows that are scored but not trained on, or None
     certified: whether the strategy tells duality gaps, by which it then ends
     average_after: steps of a node that the rule "tail" does not average
+    labels: the number of each row's class, where rows are dealt by them
     """
 
     rows: Rows
@@ -66,6 +67,7 @@ class Trainer:
     validation: Rows | None = None
     certified: bool = False
     average_after: int = 0
+    labels: NDArray[Any] | None = None
 
     @property
     def strategy(self) -> StrategySettings:
@@ -78,8 +80,9 @@ class Trainer:
             return [np.arange(count) for count in self.counts]
         rows, ranks = len(self.rows), self.runtime.ranks
         if ranks == 1 or self.strategy.name in ONE_NODE:
-            return self.strategy.shards(rows, ranks, self.settings)
-        return shard("shuffled", rows, ranks, None, self.seed)
+            return self.strategy.shards(rows, ranks, self.settings, labels=self.labels)
+        data = self.settings.data
+        return shard(data.sharding, rows, ranks, None, self.seed, labels=self.labels, skew=data.skew)
 
     @cached_property
     def shards(self) -> list[Rows]:
@@ -197,6 +200,7 @@ class Trainer:
         """What the order of a rank's rows depends on."""
         model = self.settings.model
         dealt = self.counts is None and self.runtime.ranks > 1 and self.strategy.name not in ONE_NODE
+        dealt &= self.settings.data.sharding in AT_RANDOM
         block = model.block if dealt else 1  # neighbours are a random sample where rows were dealt at random
         return {"seed": self.seed, "rank": rank, "shuffle": model.shuffle, "block": block}
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from wpsgd.config import Settings, StrategySettings
 from wpsgd.config.strategies import AveragingSettings
+from wpsgd.data.shards import AT_RANDOM
 from wpsgd.errors import DataError
 from wpsgd.experiment.extent import Extent
 from wpsgd.experiment.resident import limit_bytes
@@ -122,9 +123,9 @@ def _learner_bytes(settings: Settings, extent: Extent) -> int:
 def _copies(settings: Settings, extent: Extent, ranks: int) -> bool:
     """Whether a shard is a copy of its rows, see Study."""
     if extent.mapped:
-        return settings.data.sharding == "contiguous" and ranks > 1
+        return settings.data.sharding in ("contiguous", "label_skew") and ranks > 1
     permuted = settings.model.shuffle and settings.model.block > 1
-    return permuted or (ranks > 1 and settings.data.sharding in ("shuffled", "proportional"))
+    return permuted or (ranks > 1 and settings.data.sharding in AT_RANDOM)
 
 
 def _vector(settings: Settings, extent: Extent) -> int:

@@ -268,7 +268,7 @@ def shards_of(
     strategy: StrategySettings, dataset: Dataset, ranks: int, settings: Settings
 ) -> list[RowNumbers]:
     """The numbers of the training rows that each rank holds."""
-    shards = strategy.shards(len(dataset.train), ranks, settings)
+    shards = strategy.shards(len(dataset.train), ranks, settings, labels=dataset.train.labels)
     if dataset.stored is None:
         return shards
     return in_stored_order(settings.data.sharding, shards, dataset.stored.order)
