@@ -922,10 +922,42 @@ def test_the_skew_of_labels_is_a_key_of_its_sharding(write: Write) -> None:
     # memory is foretold from sizes alone
     assert [*map(len, skewed.strategies[0].shards(20, 3, skewed))] == [*map(len, found)]
     assert refusal(lambda: load(write(DATA + "skew = 0.9\n" + WP))) == (
-        'x.toml: [data]: skew = 0.9: only with sharding = "label_skew"'
+        'x.toml: [data] skew = 0.9: only with sharding = "label_skew"'
     )
     beyond = refusal(lambda: load(write(DATA + 'sharding = "label_skew"\nskew = 2\n' + WP)))
     assert beyond == "x.toml: [data] skew = 2: must be a number from 0 to 1"
+
+
+def test_paths_are_looked_for_from_the_working_folder_and_then_beside_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study, elsewhere = tmp_path / "study", tmp_path / "elsewhere"
+    for folder, names in ((study, ("a.svm", "t.svm", "w.txt", "part-1")), (elsewhere, ("a.svm",))):
+        folder.mkdir()
+        for name in names:
+            (folder / name).write_text("1 1:1\n")
+    keys = 'source = "a.svm"\ntest = "t.svm"\nweights = "w.txt"\n'
+    file = study / "x.toml"
+    file.write_text(f'[data]\n{keys}{WP}[small]\ndata.source = "part-*"\n')
+    monkeypatch.chdir(elsewhere)
+    data = load(file).data
+    assert (data.source, data.test, data.weights) == ("a.svm", str(study / "t.svm"), str(study / "w.txt"))
+    assert load(file, small=True).data.source == str(study / "part-*")
+    # what is typed is meant from where it is typed
+    assert load(file, source="t.svm").data.source == "t.svm"
+    assert load(file, overrides=["data.test=w.txt"]).data.test == "w.txt"
+    monkeypatch.chdir(study)
+    assert load(file).data.test == "t.svm"
+    # what is nowhere stays as it is, to be named so; and the catalogue comes first
+    (study / "real-sim-twin").write_text("1 1:1\n")
+    monkeypatch.chdir(elsewhere)
+    for name in ("absent.svm", "$UNSET_PLACE/a.svm", "real-sim-twin", "-"):
+        file.write_text(f'[data]\nsource = "{name}"\n{WP}')
+        assert load(file).data.source == name
+    monkeypatch.setenv("SOME_PLACE", "study")
+    monkeypatch.chdir(tmp_path)
+    file.write_text(f'[data]\nsource = "$SOME_PLACE/a.svm"\n{WP}')
+    assert load(file).data.source == "$SOME_PLACE/a.svm"
 
 
 def test_shards_by_speed_need_speeds(write: Write) -> None:

@@ -74,11 +74,11 @@ def test_each_side_of_a_split_has_a_row(tmp_path: Path) -> None:
     assert (len(small.train), len(small.test)) == (2, 1)
 
 
-def test_a_training_set_of_one_class_is_refused(tmp_path: Path) -> None:
+def test_rows_of_two_classes_with_one_row_each_are_not_split(tmp_path: Path) -> None:
     path = tmp_path / "two.svm"
     path.write_text("1 1:1\n-1 1:2\n")
     with pytest.raises(
-        DataError, match=r"two\.svm, training rows: all 1 rows have the label [+-]1, both are needed"
+        DataError, match=r"two\.svm: cannot be split: there is no class with a row for either"
     ):
         load(path, test=0.5)
 

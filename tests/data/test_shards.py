@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from wpsgd.data.shards import SHARDINGS, contiguous, proportional, replica, shard, shuffled
@@ -25,6 +25,7 @@ def test_a_partition_covers_each_row_exactly_once(
 
 
 @pytest.mark.parametrize("name", ["contiguous", "shuffled"])
+@settings(deadline=None)
 @given(rows=some.integers(0, 300), nodes=some.integers(1, 40))
 def test_equal_sizes_differ_by_at_most_one(name: str, rows: int, nodes: int) -> None:
     sizes = [len(part) for part in shard(name, rows, nodes)]

@@ -7,8 +7,11 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from wpsgd.errors import ConfigError, nearest
+from wpsgd.data import catalog
+from wpsgd.data.source import expanded, is_there
+from wpsgd.errors import ConfigError, DataError, nearest
 
+PATHS = ("source", "test", "weights")  # keys of [data] that may be paths
 CLUSTERS = "cluster-"  # how the names of shipped cluster files begin
 
 
@@ -51,6 +54,27 @@ def parse(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: byte {error.start + 1} is not UTF-8 text") from None
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror or error}") from None
+
+
+def look_beside(data: object, folder: Path) -> None:
+    """Has the paths of a table [data] found in `folder`, that of its file, which are not there as they stand.
+
+    A path from the working folder wins, and so does the name of a data set. Changes `data` in place.
+    """
+    if not isinstance(data, dict):
+        return
+    for key in PATHS:
+        value = data.get(key)
+        if isinstance(value, str) and value and value not in catalog.names() and _is_beside(value, folder):
+            data[key] = str(folder / value)
+
+
+def _is_beside(value: str, folder: Path) -> bool:
+    try:
+        path = expanded(value)
+    except DataError:  # who loads it says that a variable is not set
+        return False
+    return not path.is_absolute() and not is_there(path) and is_there(folder / path)
 
 
 def _placed(message: str) -> str:

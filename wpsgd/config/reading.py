@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from wpsgd.config.entry import StrategySettings
-from wpsgd.config.files import find, parse
+from wpsgd.config.files import find, look_beside, parse
 from wpsgd.config.overrides import apply
 from wpsgd.config.problems import Place, Problem, checked, raise_all, shown, unknown
 from wpsgd.config.settings import Settings, heading
@@ -44,12 +44,16 @@ def load(
 
     overrides: `--set` arguments; strategies: labels of those to keep, all if empty; source: in place of
     [data] source; small: with what the file's table [small] changes, which overrides change again.
+    Paths in the file are looked for from the working folder, then beside the file; those of overrides and of
+    source from the working folder.
     Raises ConfigError, one line a problem.
     """
     path = find(path_or_name)
     raw = parse(path)
     _check_strategy_array(raw, str(path))
     labels = _label(raw["strategy"])
+    for tables in (raw, raw.get(SMALL)):
+        look_beside(tables.get("data") if isinstance(tables, dict) else None, path.parent)
     smaller, untouched = raw.pop(SMALL, None), deepcopy(raw)
     origins = apply_small(smaller, raw, list(TABLES), labels, str(path)) if small else {}
     origins |= apply(overrides, raw, list(TABLES), labels)

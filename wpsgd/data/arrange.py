@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wpsgd.data.rows import FloatArray
+from wpsgd.data.split import spread_evenly
 from wpsgd.data.svmlight import ZeroBased
 from wpsgd.data.svmlight_blocks import Block
 from wpsgd.data.svmlight_fault import LARGEST_INDEX
@@ -74,7 +75,10 @@ class Plan:
 
 
 def planned(draft: Draft, path: Path, zero_based: ZeroBased, seed: int) -> Plan:
-    """Rows in a random order, columns by popularity. Raises DataError where there are none, or too many."""
+    """Rows in a random order with classes spread evenly, columns by popularity.
+
+    Raises DataError where there are none, or too many.
+    """
     lengths = np.concatenate([np.empty(0, np.int32), *draft.lengths])
     labels = np.concatenate([np.empty(0), *draft.labels])
     if not len(labels):
@@ -85,13 +89,13 @@ def planned(draft: Draft, path: Path, zero_based: ZeroBased, seed: int) -> Plan:
         raise DataError(f"{path}: no index:value pair in it")
     if features > LARGEST_INDEX:
         raise DataError(f"{path}: {features} features: at most {LARGEST_INDEX} (int32) are possible")
-    order = np.random.default_rng(seed).permutation(len(labels))
     popular = by_popularity(draft.counts[base : draft.used])
-    classes = np.unique(labels)
+    classes, numbers = np.unique(labels, return_inverse=True)
     if len(classes) > MOST_CLASSES:
         raise DataError(
             f"{path}: {len(classes)} different labels; at most {MOST_CLASSES} classes are possible"
         )
+    order = spread_evenly(numbers.astype(np.uint16), seed)
     return Plan(
         base, order, popular, _ends(lengths), _ends(lengths[order]), _compact(labels, classes)[order], classes
     )

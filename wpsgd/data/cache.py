@@ -21,7 +21,7 @@ from wpsgd.data import catalog
 from wpsgd.data.convert import Wishes, convert
 from wpsgd.data.partial import Unwritable
 from wpsgd.data.source import expanded, files_of, is_pattern, reads_once
-from wpsgd.data.store import FORMAT, is_store
+from wpsgd.data.store import FORMAT, ROW_ORDER, is_store
 from wpsgd.data.textfile import is_compressed
 from wpsgd.errors import ConfigError, DataError
 
@@ -140,7 +140,7 @@ def _key(text: Path, wishes: Wishes) -> str:
     """Of one file, the first and the last bytes; of many, fewer bytes of each."""
     files = files_of(text)
     samples, length = hashlib.sha256(), SAMPLE // len(files)
-    known: dict[str, Any] = {"format": FORMAT, **asdict(wishes), "files": []}
+    known: dict[str, Any] = {"format": FORMAT, "order": ROW_ORDER, **asdict(wishes), "files": []}
     for file in files:
         facts = file.stat()
         known["files"].append((facts.st_size, facts.st_mtime_ns))

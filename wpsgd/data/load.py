@@ -23,11 +23,13 @@ from wpsgd.data.load_store import Demands, Stored, read_store
 from wpsgd.data.rows import Rows
 from wpsgd.data.sample_weights import ClassWeight, read_weights, weighted
 from wpsgd.data.source import expanded, is_pattern, is_stdin
+from wpsgd.data.split import are_stratified, last_of_each, stratified
 from wpsgd.data.store import is_store
 from wpsgd.data.svmlight import ZeroBased, read_together
 from wpsgd.data.synthetic import kdd2010_twin, real_sim_twin
 from wpsgd.errors import ConfigError, DataError, nearest
 
+COPIED = 32 << 20  # bytes of the values of a store that may be copied to have its classes split alike
 TWINS = {"real-sim-twin": real_sim_twin, "kdd2010-twin": kdd2010_twin}
 
 
@@ -89,7 +91,8 @@ def load(
 
     source: a name, or a path as wpsgd.data.source has it: a file, a pipe, a folder or a pattern of part files
 
-    test: a svmlight file, or the share of rows to set aside; None: the test file of a catalogued set, if any
+    test: a svmlight file, or the share of rows of each class to set aside; None: the test file of a
+        catalogued set, if any
     positive: labels that become +1; None: those of the catalogue, else the larger of exactly two
     unit_norm: scales each row to unit L2 norm
     scale: of rows and columns of synthetic data
@@ -256,23 +259,38 @@ def _scale_note(name: str, scale: float) -> tuple[str, ...]:
 
 
 def _split(data: Dataset, share: float, seed: int) -> Dataset:
-    """Train and test rows, both in their original order, so that contiguous shards keep their meaning.
+    """Train and test rows, of each class its share, both in their original order.
 
-    The rows of a store are in random order: the last ones are the test rows whatever the seed, not copied.
+    So contiguous shards keep their meaning. The rows of a store are in random order: the last ones are the
+    test rows whatever the seed, not copied, unless the store is small and they would hold other shares.
     """
-    count = len(data.train)
-    if count < 2:
-        raise DataError(f"{data.name}: {count} row cannot be split into train and test rows")
+    labels = data.train.labels
     if seed < 0:
         raise ConfigError(f"seed = {seed}: an integer of at least 0 is needed")
-    held_out = min(max(round(count * share), 1), count - 1)
-    if data.stored is not None:
-        kept = count - held_out
-        stored = replace(data.stored, order=data.stored.order[:kept])
-        return replace(data, train=data.train[:kept], test=data.train[kept:], stored=stored)
-    order = np.random.default_rng(seed).permutation(count)
-    train, test = np.sort(order[held_out:]), np.sort(order[:held_out])
-    return replace(data, train=data.train.take(train), test=data.train.take(test))
+    if np.unique(labels, return_counts=True)[1].max(initial=0) < 2:
+        raise DataError(f"{data.name}: cannot be split: there is no class with a row for either side")
+    stored = data.stored
+    if stored is None:
+        return _parted(data, stratified(labels, share, seed))
+    count = len(labels)
+    kept = count - min(max(round(count * share), 1), count - 1)
+    if not are_stratified(labels, slice(kept, None), share):
+        if data.train.nonzeros * data.train.values.itemsize <= COPIED:
+            return _parted(data, last_of_each(labels, share))
+        shares = [f"{100.0 * np.mean(part > 0):.3g} %" for part in (labels[kept:], labels[:kept])]
+        note = f"of the test rows {shares[0]} are of class +1, of the training rows {shares[1]}"
+        data = replace(data, notes=(*data.notes, f"{data.name}: {note}: convert it again to have them equal"))
+    stored = replace(stored, order=stored.order[:kept])
+    return replace(data, train=data.train[:kept], test=data.train[kept:], stored=stored)
+
+
+def _parted(data: Dataset, chosen: NDArray[np.bool_]) -> Dataset:
+    """Copies of the chosen rows for the test, and of the others."""
+    train, test = np.flatnonzero(~chosen), np.flatnonzero(chosen)
+    stored = data.stored
+    if stored is not None:
+        stored = replace(stored, order=stored.order[train])
+    return replace(data, train=data.train.take(train), test=data.train.take(test), stored=stored)
 
 
 def _finished(data: Dataset, unit_norm: bool, constant_column: bool) -> Dataset:

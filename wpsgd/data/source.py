@@ -51,6 +51,11 @@ def is_pattern(path: Path) -> bool:
     return glob.has_magic(str(path)) and not path.exists()
 
 
+def is_there(path: Path) -> bool:
+    """Whether it is standard input, a file, a folder, a pipe, or a pattern of files that are there."""
+    return is_stdin(path) or path.exists() or (is_pattern(path) and bool(glob.glob(str(path))))
+
+
 def files_of(path: Path) -> tuple[Path, ...]:
     """The files that a path stands for: itself, or those of a folder or a pattern, in the order of names.
 

@@ -6,8 +6,9 @@
     columns.npy     int32 (features,): the source's column, from 0, of each stored one
     rows.npy        int64 (rows,): the source's row, from 0, of each stored one
 
-Rows lie in one random order, so that any stretch of them is a random sample. Columns are numbered by how
-often they occur, the most frequent first, so that the weights that matter lie together.
+Rows lie in one random order, so that any stretch of them is a random sample, with its share of each class.
+Columns are numbered by how often they occur, the most frequent first, so that the weights that matter lie
+together.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from wpsgd.data.rows import FloatArray, Rows
 from wpsgd.errors import DataError
 
 FORMAT = 1
+ROW_ORDER: Literal["random, classes spread evenly"] = "random, classes spread evenly"
 META = "meta.json"
 NAMES = ("indptr", "indices", "values", "labels", "columns", "rows")
 Count = Annotated[int, Field(ge=0)]
@@ -71,7 +73,7 @@ class Meta(BaseModel):
     zero_based: bool
     unit_norm: bool
     dtype: Annotated[str, Field(pattern="^float(32|64)$")]
-    row_order: Literal["random permutation"] = "random permutation"
+    row_order: Literal["random permutation", "random, classes spread evenly"] = ROW_ORDER
     column_order: Literal["by popularity"] = "by popularity"
     seed: Count
     versions: dict[str, str]
