@@ -37,7 +37,7 @@ from wpsgd.estimator.meeting import meet
 from wpsgd.estimator.narrow import holds, like, narrow, narrowed
 from wpsgd.estimator.platt import calibration
 from wpsgd.estimator.refusals import average_after
-from wpsgd.estimator.sgd import Limits, Trainer, with_norms
+from wpsgd.estimator.sgd import Limits, Trainer, deal, with_norms
 from wpsgd.estimator.shortening import Margins, said_of_length, shortened
 from wpsgd.estimator.solved import Solved, placed
 from wpsgd.estimator.unmet import unmet_by, warn
@@ -283,7 +283,13 @@ class _Fitting:
             estimator, seed=self.seed, strategy=strategy, rounds=int(rounds), looks=int(looks)
         )
         limits = Limits(estimator.max_iter, estimator.tol, estimator.n_iter_no_change, self.deadline)
-        rows, used = trained.rows(features, self.constant).astype(self.whole.dtype), None
+        labels = class_numbers(self.whole, trained) if settings.data.sharding == "label_skew" else None
+        dealt, order = None, None
+        if trained.is_dense and counts is None and runtime.ranks > 1 and settings.data.sharding != "replica":
+            # dense rows are copied once, as they are dealt
+            dealt = deal(settings, runtime, len(trained), self.seed, labels)
+            order = np.concatenate(dealt)
+        rows, used = trained.rows(features, self.constant, order).astype(self.whole.dtype), None
         if runtime.name == "local":
             kept, used = narrowed(rows)
             rows, used = (kept, used) if start is None or holds(start, used) else (rows, None)
@@ -293,9 +299,8 @@ class _Fitting:
             else like(validation.rows(features, self.constant).astype(rows.values.dtype), used)
         )
         after = average_after(estimator)
-        labels = class_numbers(self.whole, trained) if settings.data.sharding == "label_skew" else None
         known = (settings, runtime, limits, self.seed, counts, held_out, certified, after)
-        return Trainer(rows, *known, labels=labels), used
+        return Trainer(rows, *known, labels=labels, dealt=dealt), used
 
     def _split(self, inputs: Inputs) -> tuple[Inputs, Inputs | None]:
         if not self.estimator.early_stopping:

@@ -11,6 +11,7 @@ from scipy import sparse
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, column_or_1d, validate_data
 
+from wpsgd.data.dense import rows_of
 from wpsgd.data.rows import Rows
 from wpsgd.errors import DataError
 
@@ -23,28 +24,42 @@ class Inputs:
 
     matrix: float64 or float32, CSR or dense, (n, features); targets: as given, (n,)
     weights: float64 (n,) or None
+    chosen: of a dense matrix that has other rows too, the numbers of these, int64 (n,): it is not copied
     """
 
     matrix: Any
     targets: NDArray[Any]
     weights: NDArray[np.float64] | None
+    chosen: NDArray[np.int64] | None = None
+
+    @property
+    def is_dense(self) -> bool:
+        """Whether the matrix is a table of all values."""
+        return not hasattr(self.matrix, "nnz")
 
     def __len__(self) -> int:
         return len(self.targets)
 
-    def rows(self, features: int, constant: float | None) -> Rows:
+    def rows(self, features: int, constant: float | None, order: NDArray[np.int64] | None = None) -> Rows:
         """CSR rows, widened to so many features, behind which `constant` stands as a column if given.
 
         Labels and weights are 1 until `labelled`; sparse rows without a constant share the matrix's memory.
+        order: of dense rows, which of them in which order
         """
+        if self.is_dense:
+            numbers = self.chosen if self.chosen is None or order is None else self.chosen[order]
+            return rows_of(self.matrix, features, constant, order if numbers is None else numbers)
         labels = np.ones(len(self), dtype=self.matrix.dtype)
-        rows = Rows.from_scipy(_sparse(self.matrix), labels).widened(features)
+        rows = Rows.from_scipy(self.matrix, labels).widened(features)
         return rows if constant is None else rows.with_constant_column(constant)
 
     def taken(self, which: NDArray[Any]) -> Inputs:
         """Some of the rows, by a mask or their numbers."""
         weights = None if self.weights is None else self.weights[which]
-        return Inputs(self.matrix[which], self.targets[which], weights)
+        if not self.is_dense:
+            return Inputs(self.matrix[which], self.targets[which], weights)
+        numbers = np.arange(len(self)) if self.chosen is None else self.chosen
+        return Inputs(self.matrix, self.targets[which], weights, numbers[which])
 
 
 def read(estimator: Any, X: Any, y: Any, sample_weight: Any, *, reset: bool, empty: bool = False) -> Inputs:
@@ -56,7 +71,8 @@ def read(estimator: Any, X: Any, y: Any, sample_weight: Any, *, reset: bool, emp
     if empty and (X is None or np.shape(X)[0] == 0):
         width = 0 if X is None else np.shape(X)[1]
         return Inputs(sparse.csr_array((0, width)), np.empty(0, dtype=object), None)
-    about: dict[str, Any] = {"accept_sparse": "csr", "dtype": DTYPES, "order": "C"}
+    # in the order that it has: another one would be a copy
+    about: dict[str, Any] = {"accept_sparse": "csr", "dtype": DTYPES}
     X, y = validate_data(estimator, X, y, reset=reset, **about)
     _check_size(X)
     check_classification_targets(y)
@@ -104,7 +120,3 @@ def held_out(targets: NDArray[Any], fraction: float, seed: int) -> NDArray[np.bo
         count = min(round(fraction * len(members)), len(members) - 1)
         mask[rng.permutation(members)[:count]] = True
     return mask
-
-
-def _sparse(matrix: Any) -> Any:
-    return matrix if sparse.issparse(matrix) else sparse.csr_array(matrix)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property, partial
+from itertools import pairwise
 from math import inf
 from typing import Any
 
@@ -56,6 +57,7 @@ class Trainer:
     certified: whether the strategy tells duality gaps, by which it then ends
     average_after: steps of a node that the rule "tail" does not average
     labels: the number of each row's class, where rows are dealt by them
+    dealt: the numbers of each rank's rows where `rows` are these, one rank's behind another's, see `places`
     """
 
     rows: Rows
@@ -68,6 +70,7 @@ class Trainer:
     certified: bool = False
     average_after: int = 0
     labels: NDArray[Any] | None = None
+    dealt: Sequence[NDArray[np.int64]] | None = None
 
     @property
     def strategy(self) -> StrategySettings:
@@ -76,19 +79,20 @@ class Trainer:
     @cached_property
     def numbers(self) -> list[NDArray[np.int64]]:
         """The rows of each rank; under MPI every rank holds all that its process was given."""
+        if self.dealt is not None:
+            return list(self.dealt)
         if self.counts is not None:
             return [np.arange(count) for count in self.counts]
-        rows, ranks = len(self.rows), self.runtime.ranks
-        if ranks == 1 or self.strategy.name in ONE_NODE:
-            return self.strategy.shards(rows, ranks, self.settings, labels=self.labels)
-        data = self.settings.data
-        return shard(data.sharding, rows, ranks, None, self.seed, labels=self.labels, skew=data.skew)
+        return deal(self.settings, self.runtime, len(self.rows), self.seed, self.labels)
 
     @cached_property
     def shards(self) -> list[Rows]:
         """The rows of each rank, without a problem's labels and weights; one matrix serves all problems."""
         if self.counts is not None:
             return [self.rows] * len(self.counts)
+        if self.dealt is not None:
+            ends = np.cumsum([0, *map(len, self.dealt)]).tolist()
+            return [self.rows[first:last] for first, last in pairwise(ends)]
         return [self.rows.held(numbers) for numbers in self.numbers]
 
     def train(
@@ -137,7 +141,8 @@ class Trainer:
         """Lets step sizes know the rows of all ranks, and returns their norms. weights: as for `train`."""
         if not self.settings.begins_by_rows or self.strategy.ascends_shards:
             return Norms()
-        mine = partial(norms_of, self.rows, weights)
+        own = weights if weights is None or self.dealt is None else weights[np.concatenate(self.dealt)]
+        mine = partial(norms_of, self.rows, own, self.places(spread(len(self.rows), WATCHED)))
         norms = Norms.joined(self.runtime.gathered(mine)) if self.counts is not None else mine()
         self.settings = self.settings.with_steepness(norms)
         return norms
@@ -156,10 +161,18 @@ class Trainer:
 
     def _margins(self, vector: FloatArray, targets: NDArray[Any], label: Any, weights: Weights) -> Margins:
         numbers = spread(len(self.rows), WATCHED // (1 if self.counts is None else self.runtime.ranks) + 1)
-        rows = self.rows.held(numbers)
+        rows = self.rows.held(self.places(numbers))
         signs = np.where(targets[numbers] == label, 1.0, -1.0)
         counted = np.ones(len(rows)) if weights is None else weights[numbers]
         return decision_values(vector, rows) * signs, counted
+
+    def places(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Where in `rows` the rows of these numbers lie, which count as those of a problem's labels do."""
+        if self.dealt is None:
+            return numbers
+        places = np.empty(len(self.rows), np.int64)
+        places[np.concatenate(self.dealt)] = np.arange(len(self.rows))
+        return places[numbers]
 
     def stopper(self, tell: Any = None) -> Stopper:
         """What ends the run of one problem."""
@@ -253,14 +266,25 @@ def losses_of(learner: Learner) -> Taken:
     return learner.taken_losses
 
 
+def deal(
+    settings: Settings, runtime: Runtime, rows: int, seed: int, labels: NDArray[Any] | None
+) -> list[NDArray[np.int64]]:
+    """The numbers of the rows of each rank, of one process's rows. labels: the number of each row's class"""
+    strategy, data = settings.strategies[0], settings.data
+    if runtime.ranks == 1 or strategy.name in ONE_NODE:
+        return strategy.shards(rows, runtime.ranks, settings, labels=labels)
+    return shard(data.sharding, rows, runtime.ranks, None, seed, labels=labels, skew=data.skew)
+
+
 def spread(rows: int, most: int) -> NDArray[np.int64]:
     """The numbers of at most so many of the rows, evenly spread."""
     return np.linspace(0, rows - 1, most).astype(np.int64) if rows > most else np.arange(rows)
 
 
-def norms_of(rows: Rows, weights: Weights) -> Norms:
-    """Of the rows of one process, WATCHED of them at most."""
-    return Norms.of(weighted(rows, weights), spread(len(rows), WATCHED))
+def norms_of(rows: Rows, weights: Weights, numbers: NDArray[np.int64] | None = None) -> Norms:
+    """Of the rows of one process: those of these numbers, else WATCHED of them at most."""
+    chosen = spread(len(rows), WATCHED) if numbers is None else numbers
+    return Norms.of(weighted(rows, weights), chosen)
 
 
 def with_norms(learner: Mapping[str, Any], norms: Norms) -> dict[str, Any]:
