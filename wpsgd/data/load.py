@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -25,7 +26,7 @@ from wpsgd.data.sample_weights import ClassWeight, read_weights, weighted
 from wpsgd.data.source import expanded, is_pattern, is_stdin
 from wpsgd.data.split import are_stratified, last_of_each, stratified
 from wpsgd.data.store import is_store
-from wpsgd.data.svmlight import ZeroBased, read_together
+from wpsgd.data.svmlight import ZeroBased, read_with_classes
 from wpsgd.data.synthetic import kdd2010_twin, real_sim_twin
 from wpsgd.errors import ConfigError, DataError, nearest
 
@@ -42,6 +43,7 @@ class Dataset:
     notes: lines that the user must see
     stored: where the rows come from a store, what to know of it
     zero_based: whether the indices of the files that were read count from 0
+    classes: the labels that occur, ascending; positives: those that became +1; float64
     """
 
     name: str
@@ -51,6 +53,8 @@ class Dataset:
     notes: tuple[str, ...] = ()
     stored: Stored | None = None
     zero_based: bool = False
+    classes: NDArray[np.float64] = field(default_factory=lambda: np.array([-1.0, 1.0]))
+    positives: NDArray[np.float64] = field(default_factory=lambda: np.array([1.0]))
 
 
 @dataclass(frozen=True)
@@ -174,7 +178,7 @@ def _from_files(name: str, files: list[Path], wishes: _Wishes) -> Dataset:
         files = [files[0], wishes.test_file]
     if wishes.store is not None:
         return _from_store(name, wishes.store, replace(wishes, test_file=files[1] if files[1:] else None))
-    (train, *rest), zero_based = read_together(
+    (train, *rest), zero_based, *classes = read_with_classes(
         files,
         zero_based=wishes.zero_based,
         positive=wishes.positive,
@@ -182,20 +186,14 @@ def _from_files(name: str, files: list[Path], wishes: _Wishes) -> Dataset:
         sort_indices=wishes.sort_indices,
     )
     notes = _scale_note(name, wishes.scale)
-    return Dataset(name, train, rest[0] if rest else None, notes=notes, zero_based=zero_based)
+    return Dataset(name, train, rest[0] if rest else None, None, notes, None, zero_based, *classes)
 
 
 def _from_store(name: str, path: Path, wishes: _Wishes) -> Dataset:
     demands = Demands(wishes.zero_based, wishes.unit_norm, wishes.dtype, wishes.sort_indices)
-    train, test, stored, notes = read_store(name, path, wishes.positive, wishes.test_file, demands)
-    return Dataset(
-        name,
-        train,
-        test,
-        notes=(*notes, *_scale_note(name, wishes.scale)),
-        stored=stored,
-        zero_based=stored.zero_based,
-    )
+    train, test, stored, notes, *classes = read_store(name, path, wishes.positive, wishes.test_file, demands)
+    notes = (*notes, *_scale_note(name, wishes.scale))
+    return Dataset(name, train, test, None, notes, stored, stored.zero_based, *classes)
 
 
 def _downloaded(entry: catalog.Entry, wishes: _Wishes) -> Dataset:
@@ -219,13 +217,15 @@ def _downloaded(entry: catalog.Entry, wishes: _Wishes) -> Dataset:
 
 def _synthetic(name: str, wishes: _Wishes) -> Dataset:
     made = TWINS[name](wishes.scale, wishes.seed, wishes.dtype)
-    return Dataset(name, _signed(made.rows, wishes.positive, name), truth=made.truth)
+    rows, *classes = _signed(made.rows, wishes.positive, name)
+    return Dataset(name, rows, None, made.truth, (), None, False, *classes)
 
 
 def _from_scikit_learn(name: str, wishes: _Wishes) -> Dataset:
     values, labels = BUNDLED[name]()
     rows = Rows.from_scipy(sparse.csr_array(values.astype(wishes.dtype)), labels)
-    return Dataset(name, _signed(rows, wishes.positive, name), notes=_scale_note(name, wishes.scale))
+    rows, *known = _signed(rows, wishes.positive, name)
+    return Dataset(name, rows, None, None, _scale_note(name, wishes.scale), None, False, *known)
 
 
 def _digits() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -241,11 +241,18 @@ def _breast_cancer() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 BUNDLED = {"digits": _digits, "breast-cancer": _breast_cancer}
 
 
-def _signed(rows: Rows, positive: Sequence[float] | None, where: str) -> Rows:
+class _Signed(NamedTuple):
+    """Rows labelled -1 and +1; the labels that they had, and which became +1."""
+
+    rows: Rows
+    classes: NDArray[np.float64]
+    positives: NDArray[np.float64]
+
+
+def _signed(rows: Rows, positive: Sequence[float] | None, where: str) -> _Signed:
     labels = rows.labels.astype(np.float64)
-    return replace(
-        rows, labels=signs(labels, positive_classes(labels, positive, where)).astype(rows.values.dtype)
-    )
+    positives = positive_classes(labels, positive, where)
+    return _Signed(rows.with_labels(signs(labels, positives)), np.unique(labels), positives)
 
 
 def _with_own_weights(data: Dataset, path: Path) -> Dataset:

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -47,10 +48,21 @@ class Demands:
     sort_indices: bool = False
 
 
+class FromStore(NamedTuple):
+    """What `read_store` gives. classes: the labels that occur, ascending; positives: those that became +1."""
+
+    train: Rows
+    test: Rows | None
+    stored: Stored
+    notes: tuple[str, ...]
+    classes: NDArray[np.float64]
+    positives: NDArray[np.float64]
+
+
 def read_store(
     name: str, path: Path, positive: Sequence[float] | None, test: Path | None, demands: Demands
-) -> tuple[Rows, Rows | None, Stored, tuple[str, ...]]:
-    """Training rows, mapped; those of the svmlight file `test`, in the same numbering; and notes.
+) -> FromStore:
+    """Training rows, mapped, and those of the svmlight file `test`, in the same numbering.
 
     Raises DataError for a store or a file that cannot be used, ConfigError where a demand contradicts it.
     """
@@ -71,7 +83,8 @@ def read_store(
         rows = rows.with_labels(signs(labels, positives))
         columns = np.append(columns, np.arange(len(columns), rows.features, dtype=np.int32))
         train = train.widened(rows.features)
-    return train, rows, _described(store, columns), tuple(_notes(store, name, demands))
+    described, notes = _described(store, columns), tuple(_notes(store, name, demands))
+    return FromStore(train, rows, described, notes, np.unique(np.append(known, labels)), positives)
 
 
 def _check(store: Store, name: str, demands: Demands) -> None:

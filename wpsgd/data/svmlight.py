@@ -45,6 +45,15 @@ class Together(NamedTuple):
     zero_based: bool
 
 
+class WithClasses(NamedTuple):
+    """The same; classes: the labels that occur, ascending; positives: those that became +1; float64."""
+
+    rows: tuple[Rows, ...]
+    zero_based: bool
+    classes: NDArray[np.float64]
+    positives: NDArray[np.float64]
+
+
 def check_zero_based(zero_based: ZeroBased) -> None:
     """Raises ConfigError where it is not what it may be."""
     if zero_based not in (True, False, "auto"):
@@ -93,6 +102,27 @@ def read_together(
 
     Arguments and errors are those of `read_svmlight`; the classes are those of all files together.
     """
+    read = read_with_classes(
+        paths,
+        features=features,
+        zero_based=zero_based,
+        positive=positive,
+        dtype=dtype,
+        sort_indices=sort_indices,
+    )
+    return Together(read.rows, read.zero_based)
+
+
+def read_with_classes(
+    paths: Sequence[str | os.PathLike[str]],
+    *,
+    features: int | None = None,
+    zero_based: ZeroBased = "auto",
+    positive: Sequence[float] | None = None,
+    dtype: DTypeLike = np.float64,
+    sort_indices: bool = False,
+) -> WithClasses:
+    """`read_together`, and what the labels of the files were."""
     check_zero_based(zero_based)
     files = [expanded(path) for path in paths]
     if twice := next((file for file in files if files.count(file) > 1 and reads_once(file)), None):
@@ -103,8 +133,10 @@ def read_together(
     base = 0 if zero_based is True or (zero_based == "auto" and has_zero) else 1
     columns = _columns(tables, base, features)
     where = ", ".join(str(table.path) for table in tables)
-    positives = positive_classes(np.concatenate([table.labels for table in tables]), positive, where)
-    return Together(tuple(_rows(table, base, columns, positives) for table in tables), base == 0)
+    labels = np.concatenate([table.labels for table in tables])
+    positives = positive_classes(labels, positive, where)
+    rows = tuple(_rows(table, base, columns, positives) for table in tables)
+    return WithClasses(rows, base == 0, np.unique(labels), positives)
 
 
 def read_unlabelled(
