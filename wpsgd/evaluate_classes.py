@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from wpsgd import evaluate
 from wpsgd.data.rows import FloatArray, Rows
 from wpsgd.evaluate import Score, Scorer
 from wpsgd.kernels.classes import classes_losses, classes_squares
@@ -58,6 +61,47 @@ class ClassesScorer(Scorer):
         arrays = (rows.indptr, rows.indices.view(np.uint32), rows.values, own, shares)
         total = classes_losses(weights.reshape(-1, self.classes), *arrays, LOSSES[self.loss], sums)
         return np.array([sums[0], np.full(self.classes, total), sums[1]])
+
+
+def class_values(coef: FloatArray, intercepts: FloatArray, rows: Rows) -> NDArray[np.float64]:
+    """<w_k, x_i> + intercept_k, float64 of shape (n, classes). coef: (classes, features)"""
+    return np.column_stack([evaluate.decision_values(one, rows) for one in _vectors(coef, intercepts)])
+
+
+def class_scores(
+    coef: FloatArray,
+    intercepts: FloatArray,
+    rows: Rows,
+    numbers: NDArray[np.integer[Any]],
+    *,
+    loss: str,
+    alpha: float,
+) -> dict[str, Any]:
+    """Scores of models that tell each class from the rest.
+
+    accuracy: share of rows whose class, `numbers`, has the largest value, the first of equals; auc: mean over
+    the classes that some of the rows have and others have not, None without one; objective: mean over all
+    """
+    values, objectives, curves = [], [], []
+    for number, vector in enumerate(_vectors(coef, intercepts)):
+        own = rows.with_labels(np.where(numbers == number, 1.0, -1.0))
+        values.append(evaluate.decision_values(vector, own))
+        objectives.append(evaluate.objective(vector, own, loss=loss, alpha=alpha))
+        curves.append(evaluate.auc(vector, own))
+    chosen = np.argmax(np.column_stack(values), axis=1)
+    return {
+        "rows": len(rows),
+        "accuracy": float(np.average(chosen == numbers, weights=rows.weights)),
+        "auc": _mean(curves),
+        "objective": float(np.mean(objectives)),
+    }
+
+
+def _vectors(coef: FloatArray, intercepts: FloatArray) -> Iterator[FloatArray]:
+    return (
+        np.append(weights, np.asarray(intercept, dtype=weights.dtype))
+        for weights, intercept in zip(coef, intercepts, strict=True)
+    )
 
 
 def _mean(values: list[float | None]) -> float | None:

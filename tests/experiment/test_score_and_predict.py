@@ -35,29 +35,33 @@ def by_hand(model: Model, data: Path) -> np.ndarray:
     return np.array(values)
 
 
-def test_predict_prints_a_value_a_row_that_reads_back_to_the_bit(model_file: Path, tmp_path: Path) -> None:
+def values_of(model: Path, data: Path) -> list[float]:
+    return [float(line) for line in done("predict", model, data, "--output", "values").out.splitlines()]
+
+
+def test_predict_prints_values_that_read_back_to_the_bit_and_labels_by_their_sign(model_file: Path, tmp_path: Path) -> None:
     data = write_rows(tmp_path / "new.svm", 40, seed=3)
     model = load_model(model_file)
-    lines = done("predict", model_file, data).out.splitlines()
     rows = read_svmlight(data).unit_norm()
     direct = evaluate.decision_values(model.vector, rows)
-    assert [float(line) for line in lines] == direct.tolist()
+    assert values_of(model_file, data) == direct.tolist()
+    labels = [1 if value > 0 else -1 for value in by_hand(model, data)]
+    assert [int(line) for line in done("predict", model_file, data).out.splitlines()] == labels
     np.testing.assert_allclose(direct, by_hand(model, data), rtol=1e-12, atol=1e-14)
     content = json.loads(done("predict", model_file, data, "--json").out)
-    assert content == {"rows": 40, "values": direct.tolist()}
+    assert content == {"rows": 40, "classes": [-1, 1], "labels": labels, "values": direct.tolist()}
 
 
 def test_columns_that_the_model_does_not_know_count_nothing(model_file: Path, tmp_path: Path) -> None:
     wide = write_rows(tmp_path / "wide.svm", 30, features=9, seed=4)
     model = load_model(model_file)
     assert len(model.weights) == 6
-    values = [float(line) for line in done("predict", model_file, wide).out.split()]
-    np.testing.assert_allclose(values, by_hand(model, wide), rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(values_of(model_file, wide), by_hand(model, wide), rtol=1e-12, atol=1e-14)
 
 
 def test_rows_narrower_than_the_model_are_scored(model_file: Path, tmp_path: Path) -> None:
     narrow = write_rows(tmp_path / "narrow.svm", 30, features=2, seed=4)
-    values = [float(line) for line in done("predict", model_file, narrow).out.split()]
+    values = values_of(model_file, narrow)
     np.testing.assert_allclose(values, by_hand(load_model(model_file), narrow), rtol=1e-12, atol=1e-14)
 
 
@@ -84,7 +88,7 @@ def test_unit_length_is_part_of_the_model(model_file: Path, tmp_path: Path) -> N
         label, *pairs = line.split()
         scaled.append(" ".join([label, *(f"{i}:{8 * float(v)!r}" for i, v in (p.split(":") for p in pairs))]))
     longer.write_text("\n".join(scaled))
-    assert done("predict", model_file, longer).out == done("predict", model_file, data).out
+    assert values_of(model_file, longer) == values_of(model_file, data)
 
 
 def test_labels_of_the_training_decide_which_class_is_positive(tmp_path: Path) -> None:
@@ -108,8 +112,7 @@ def test_a_model_of_zero_based_rows_reads_files_without_an_index_0(tmp_path: Pat
     later.write_text("-1 1:1\n")
     train = ["--data", data, "--strategies", "sequential", "--out", tmp_path / "run"]
     done("run", "small", *train, *settings(report__figures="false"))
-    answer = done("predict", tmp_path / "run" / "models" / "sequential.npz", later)
-    assert float(answer.out) < 0.0
+    assert values_of(tmp_path / "run" / "models" / "sequential.npz", later)[0] < 0.0
 
 
 def test_models_and_data_that_cannot_be_read_are_named(model_file: Path, tmp_path: Path) -> None:

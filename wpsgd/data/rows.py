@@ -126,6 +126,23 @@ class Rows:
         """The same rows with more columns, all of zeros."""
         return replace(self, features=max(features, self.features))
 
+    def narrowed(self, features: int) -> Rows:
+        """The same rows in so many columns: those behind are left out, those that are missing are zeros."""
+        if features >= self.features:
+            return self.widened(features)
+        first, last = int(self.indptr[0]), int(self.indptr[-1])
+        kept = self.indices[first:last] < features
+        if kept.all():
+            return replace(self, features=features)
+        before = np.concatenate([np.zeros(1, np.int64), np.cumsum(kept, dtype=np.int64)])
+        return replace(
+            self,
+            indptr=before[self.indptr - first],
+            indices=self.indices[first:last][kept],
+            values=self.values[first:last][kept],
+            features=features,
+        )
+
     def with_constant_column(self, constant: float = 1.0) -> Rows:
         """The same rows with one more column that holds `constant` everywhere: LIBLINEAR's intercept."""
         if self.features == LARGEST:

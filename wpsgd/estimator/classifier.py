@@ -17,12 +17,12 @@ from sklearn.linear_model._base import SparseCoefMixin
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
+from wpsgd.data.svmlight import ZeroBased
 from wpsgd.estimator import continuing, formats, path
 from wpsgd.estimator.deciding import decision_values
 from wpsgd.estimator.files import FromFile, check_alone, is_path, whole_file
 from wpsgd.estimator.given import classes_of, coefficients, completed, models_of, untouched
 from wpsgd.estimator.inputs import matrix_of
-from wpsgd.estimator.onnx import onnx_bytes
 from wpsgd.estimator.platt import probabilities
 from wpsgd.estimator.probability import OfProbabilities, probabilities_of_loss
 from wpsgd.kernels.losses import LOSSES
@@ -82,6 +82,8 @@ class WPSGDClassifier(ClassifierMixin, SparseCoefMixin, BaseEstimator):  # type:
         rows of its own, be it none, or all one path, and all end with one model; all call `fit` together
     probability: whether `predict_proba` is there; a fit then trains once more, without validation_fraction of
         the rows, on whose margins Platt's scaling is fitted; margins of the others carry it over to the model
+    unit_norm: whether each row is scaled to unit L2 norm first, in `fit` and wherever rows are judged, as
+        [data] unit_norm does in `wpsgd run`
     class_weight: dict, "balanced" (over all ranks) or None; warm_start: whether a fit begins with the last
     learning_rate: of [model] in README.md, or "adaptive": eta0 until a run would stop, then a fifth of it,
         and so on down to 1e-6
@@ -128,6 +130,7 @@ class WPSGDClassifier(ClassifierMixin, SparseCoefMixin, BaseEstimator):  # type:
         "rule": [str, None],
         "runtime": [HasMethods(["run", "gathered"]), None],
         "probability": ["boolean"],
+        "unit_norm": ["boolean"],
         "max_seconds": [Interval(Real, 0, None, closed="neither"), None],
     }
 
@@ -162,6 +165,7 @@ class WPSGDClassifier(ClassifierMixin, SparseCoefMixin, BaseEstimator):  # type:
         runtime: Any = None,
         max_seconds: float | None = None,
         probability: bool = False,
+        unit_norm: bool = False,
     ) -> None:
         self.loss = loss
         self.penalty = penalty
@@ -191,6 +195,7 @@ class WPSGDClassifier(ClassifierMixin, SparseCoefMixin, BaseEstimator):  # type:
         self.runtime = runtime
         self.max_seconds = max_seconds
         self.probability = probability
+        self.unit_norm = unit_norm
 
     @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
     def fit(
@@ -236,7 +241,9 @@ class WPSGDClassifier(ClassifierMixin, SparseCoefMixin, BaseEstimator):  # type:
         X may be a path, here and in what follows, of which each process reads all, in the source's order.
         """
         check_is_fitted(self, "coef_")
-        matrix = matrix_of(self, self._read(X).matrix if is_path(X) else X)
+        X = self._read(X) if is_path(X) else X
+        # what a file's columns were scaled by may be more than those that the model knows
+        matrix = matrix_of(self, X.matrix, scale=False) if isinstance(X, FromFile) else matrix_of(self, X)
         models = models_of(classes_of(self))
         scores = decision_values(matrix, *coefficients(self, matrix.shape[1], models))
         return scores.ravel() if models == 1 else scores
@@ -252,11 +259,13 @@ class WPSGDClassifier(ClassifierMixin, SparseCoefMixin, BaseEstimator):  # type:
         check_is_fitted(self, "coef_")
         if is_path(X):
             check_alone(y, sample_weight)
-            X, y, _ = self._read(X)
+            path, X = X, self._read(X)
+            y = formats.targets_of(self, X.targets, path)
         return float(super().score(X, y, sample_weight))
 
     def _read(self, path: Any) -> FromFile:
-        return whole_file(path, np.shape(self.coef_)[-1], getattr(self, "_zero_based", "auto"))
+        zero_based: ZeroBased = getattr(self, "_zero_based", "auto")
+        return whole_file(path, np.shape(self.coef_)[-1], zero_based, unit_norm=self.unit_norm)
 
     @OfProbabilities
     def predict_proba(self, X: Any) -> NDArray[np.float64]:
@@ -318,28 +327,41 @@ class WPSGDClassifier(ClassifierMixin, SparseCoefMixin, BaseEstimator):  # type:
         return path.alpha_path(self, X, y, alphas, sample_weight)
 
     def to_sklearn(self) -> Any:
-        """A fitted SGDClassifier with the same weights."""
+        """A fitted SGDClassifier with the same weights; with `unit_norm` a Pipeline that scales rows."""
         check_is_fitted(self, "coef_")
         return formats.to_sklearn(completed(self))
 
     def save_liblinear(self, path: str | os.PathLike[str]) -> None:
-        """Writes the text model that LIBLINEAR's predict reads. Raises DataError for labels not integer."""
+        """Writes the text model that LIBLINEAR's predict reads.
+
+        Raises DataError for labels that are no integers of 32 bits, as LIBLINEAR's are.
+        """
         check_is_fitted(self, "coef_")
         formats.save_liblinear(completed(self), Path(path))
 
     def save_onnx(self, path: str | os.PathLike[str]) -> None:
-        """Writes an ONNX model of one LinearClassifier, in float32."""
+        """Writes an ONNX model of one LinearClassifier, in float32.
+
+        Its labels are int64 where classes are whole numbers, be they floats or bools here; of other floats
+        they are texts, and a warning says so.
+        """
         check_is_fitted(self, "coef_")
-        Path(path).write_bytes(onnx_bytes(completed(self)))
+        formats.save_onnx(completed(self), Path(path))
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes an .npz without pickles; of two classes, `wpsgd score` and `wpsgd predict` read it too."""
+        """Writes an .npz without pickles, which `wpsgd score`, `predict`, `export` and `combine` read too.
+
+        Parameters come back equal; a warning names those that cannot be stored, such as a runtime.
+        """
         check_is_fitted(self, "coef_")
         formats.save(completed(self), Path(path))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> WPSGDClassifier:
-        """What `save` wrote. Raises DataError where the file is not that."""
+        """What `save` or `wpsgd run` wrote. Raises DataError where the file is not that.
+
+        A run that was told several labels for one class ([data] positive) has the classes -1 and +1.
+        """
         loaded: WPSGDClassifier = formats.load(cls, Path(path))
         return loaded
 

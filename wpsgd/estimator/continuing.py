@@ -53,6 +53,7 @@ def fit(
     begin = Begin.of(estimator, coef_init, intercept_init)
     with unchanged_by_errors(estimator):
         fitted = fitting.fit(estimator, X, y, sample_weight, begin)
+    vars(estimator).pop("_merged", None)  # of a model that was loaded, see formats.py
     estimator.classes_ = fitted.whole.classes
     estimator.solver_ = fitted.solver
     estimator._seed = fitted.seed

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from wpsgd.data.judged import rows_to_judge
 from wpsgd.data.source import expanded, is_pattern, is_stdin, size_of
 from wpsgd.data.store import Store, is_store, open_store
 from wpsgd.data.svmlight import ZeroBased, read_part
@@ -66,25 +67,13 @@ def own_part(runtime: Runtime | None, path: Any, y: Any, sample_weight: Any) -> 
     return _of_text(held[0], lowest == 0, highest + (lowest == 0))
 
 
-def whole_file(path: Any, features: int, zero_based: ZeroBased) -> FromFile:
+def whole_file(path: Any, features: int, zero_based: ZeroBased, *, unit_norm: bool = False) -> FromFile:
     """All rows in the order of the source, to be judged by a model of so many features.
 
-    Columns that the model does not know are left out: they had no entries when it was trained.
+    unit_norm: whether they are scaled to unit length
     """
-    file = existing(path)
-    if is_store(file):
-        store = open_store(file)
-        found, order = _of_store(store, 0, len(store)), np.argsort(store.order)
-        found = found._replace(matrix=found.matrix[order], targets=found.targets[order])
-    else:
-        text = read_part(file, zero_based=zero_based)
-        from_zero = zero_based is True or (zero_based == "auto" and text.lowest == 0)
-        found = _of_text(text, from_zero, max(features, text.highest + from_zero))
-    matrix = found.matrix
-    if matrix.shape[1] < features:
-        matrix.resize(len(found.targets), features)
-    # also a slice of all columns would be a copy
-    return found if matrix.shape[1] == features else found._replace(matrix=matrix[:, :features])
+    found = rows_to_judge(existing(path), features, zero_based, unit_norm=unit_norm)
+    return FromFile(found.rows.to_scipy(), found.labels, found.zero_based)
 
 
 def check_alone(y: Any, sample_weight: Any) -> None:

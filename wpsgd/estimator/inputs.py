@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
+from sklearn.preprocessing import normalize
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, column_or_1d, validate_data
 
@@ -75,6 +76,7 @@ def read(estimator: Any, X: Any, y: Any, sample_weight: Any, *, reset: bool, emp
     about: dict[str, Any] = {"accept_sparse": "csr", "dtype": DTYPES}
     X, y = validate_data(estimator, X, y, reset=reset, **about)
     _check_size(X)
+    X = scaled(X) if estimator.unit_norm else X
     check_classification_targets(y)
     targets = column_or_1d(y, warn=True)
     weights = None
@@ -90,9 +92,18 @@ def _check_size(matrix: Any) -> None:
         raise DataError(f"X has an entry of size {largest:.3g}: squares of rows are not finite: scale it")
 
 
-def matrix_of(estimator: Any, X: Any) -> Any:
-    """Rows to be judged, CSR or dense. Raises ValueError, in scikit-learn's words."""
-    return validate_data(estimator, X, accept_sparse="csr", dtype=DTYPES, order="C", reset=False)
+def matrix_of(estimator: Any, X: Any, *, scale: bool = True) -> Any:
+    """Rows to be judged, CSR or dense. Raises ValueError, in scikit-learn's words.
+
+    scale: whether they are still to be scaled where the estimator does so
+    """
+    X = validate_data(estimator, X, accept_sparse="csr", dtype=DTYPES, order="C", reset=False)
+    return scaled(X) if scale and estimator.unit_norm else X
+
+
+def scaled(matrix: Any) -> Any:
+    """A copy with rows of unit L2 norm; rows of zeros stay as they are."""
+    return normalize(matrix, copy=True)
 
 
 def labelled(rows: Rows, positive: NDArray[np.bool_], weights: NDArray[np.float64] | None) -> Rows:

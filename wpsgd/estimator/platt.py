@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from wpsgd.estimator.probability import probabilities_of_loss
+from wpsgd.export.probabilities import calibrated as probabilities
+
+__all__ = ["calibration", "carried_over", "platt", "probabilities"]
 
 Floats = NDArray[np.float64]
 STEPS, HALVINGS = 100, 30
@@ -101,13 +103,3 @@ def calibration(
     judging, common = (None if weights is None else weights[rows] for rows in (chosen, ~chosen))
     found = platt(others[chosen], positive[chosen], judging, total)
     return carried_over(found, scores[~chosen], others[~chosen], common, total)
-
-
-def probabilities(scores: Floats, calibration: Floats) -> Floats:
-    """Of each class, (n, classes), rows adding up to 1.
-
-    scores: (n,) of two classes, else (n, classes); calibration: (a, b) of each model, (models, 2)
-    """
-    if scores.ndim == 1:
-        return probabilities_of_loss(calibration[0, 0] * scores + calibration[0, 1], "log_loss")
-    return probabilities_of_loss(calibration[:, 0] * scores + calibration[:, 1], "log_loss")

@@ -1,7 +1,4 @@
-"""Probabilities that the loss itself stands for, and whether an estimator has any.
-
-log_loss: the sigmoid of the decision value; modified_huber: Zhang (JMLR 2002), as SGDClassifier has it.
-"""
+"""Whether an estimator has probabilities, be it those that its loss itself stands for."""
 
 from __future__ import annotations
 
@@ -9,34 +6,9 @@ from collections.abc import Callable
 from types import MethodType
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-from scipy.special import expit
+from wpsgd.export.probabilities import WITH_PROBABILITIES, probabilities_of_loss
 
-Floats = NDArray[np.float64]
-WITH_PROBABILITIES = ("log_loss", "modified_huber")
-
-
-def probabilities_of_loss(scores: Floats, loss: str) -> Floats:
-    """Of each class, (n, classes), rows adding up to 1; equal shares where every class is given 0.
-
-    scores: decision values, (n,) of two classes, else (n, classes), one against the rest
-    """
-    if scores.ndim == 1:
-        return np.column_stack([_of_one(-scores, loss), _of_one(scores, loss)])
-    return normalised(_of_one(scores, loss))
-
-
-def normalised(each: Floats) -> Floats:
-    """Rows adding up to 1, equal shares where all of a row is 0."""
-    sums = each.sum(axis=1, keepdims=True)
-    return np.where(sums > 0.0, each / np.where(sums > 0.0, sums, 1.0), 1.0 / each.shape[1])
-
-
-def _of_one(scores: Floats, loss: str) -> Floats:
-    if loss == "log_loss":
-        return np.asarray(expit(scores))
-    return (np.clip(scores, -1.0, 1.0) + 1.0) / 2.0
+__all__ = ["OfProbabilities", "probabilities_of_loss"]
 
 
 class OfProbabilities:

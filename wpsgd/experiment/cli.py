@@ -177,7 +177,9 @@ def simulate(
     perform(settings, Simulated(nodes, settings.machine.chunk or CHUNK), replace(options, notes=notes))
 
 
-Model = Annotated[Path, typer.Argument(help="A model file, runs/NAME/models/STRATEGY.npz.")]
+Model = Annotated[
+    Path, typer.Argument(help="A model: runs/NAME/models/STRATEGY.npz, or of WPSGDClassifier.save.")
+]
 Rows = Annotated[Path, typer.Argument(help="A svmlight file, plain or compressed.")]
 
 
@@ -195,7 +197,11 @@ def score(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Accuracy, area under the ROC curve and objective of a model on labelled rows."""
+    """Accuracy, area under the ROC curve and objective of a model on labelled rows.
+
+    Labels must be among those of the training; not all of them need occur. Of more than two classes, area and
+    objective are means over the classes, each against the rest.
+    """
     from wpsgd.experiment.places import refuse_launcher
     from wpsgd.experiment.scoring import score_file
 
@@ -203,14 +209,36 @@ def score(
     score_file(model, data, positive, as_json=as_json)
 
 
-@app.command(epilog="Example:\n\nwpsgd predict runs/quickstart/models/wp.npz new.svm > values.txt")
-def predict(model: Model, data: Rows, as_json: AsJson = False) -> None:
-    """Decision values, one line a row: class +1 where they are above 0. Labels do not matter."""
+@app.command(
+    epilog=(
+        "Examples:\n\nwpsgd predict runs/quickstart/models/wp.npz new.svm > labels.txt"
+        "\n\nwpsgd predict model.npz new.svm --output values"
+        "\n\nwpsgd predict model.npz new.svm --output probabilities --json"
+    )
+)
+def predict(
+    model: Model,
+    data: Rows,
+    output: Annotated[
+        str,
+        typer.Option(
+            metavar="KIND",
+            help="labels, as the training data had them; values, which decide by their sign or, of several"
+            " classes, by the largest; probabilities of all classes, in ascending order of the classes.",
+        ),
+    ] = "labels",
+    as_json: AsJson = False,
+) -> None:
+    """The label of each row, a line a row; or decision values, or probabilities. DATA's own do not matter.
+
+    Where several labels of the training were one class ([data] positive), 1 and -1 are printed, and a note
+    says what they stand for. --json has labels and values.
+    """
     from wpsgd.experiment.places import refuse_launcher
     from wpsgd.experiment.scoring import predict_file
 
     refuse_launcher("predict")
-    predict_file(model, data, as_json=as_json)
+    predict_file(model, data, output, as_json=as_json)
 
 
 @app.command(

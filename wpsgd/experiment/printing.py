@@ -20,6 +20,11 @@ def print_line(console: Console, line: str) -> None:
     console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
+def note(line: str) -> None:
+    """A line that the user must see, on stderr."""
+    print(f"note: {line}", file=sys.stderr)
+
+
 def print_facts(facts: Mapping[str, object]) -> None:
     """A fact a line, names and values in two columns."""
     width = max(len(name) for name in facts) + 2

@@ -15,7 +15,6 @@ import numpy as np
 
 from wpsgd import evaluate
 from wpsgd.config import ModelSettings, Settings
-from wpsgd.data import catalog
 from wpsgd.data.load import Dataset
 from wpsgd.data.rows import FloatArray
 from wpsgd.experiment.resident import Resident
@@ -99,9 +98,8 @@ def trained_model(settings: Settings, dataset: Dataset, weights: FloatArray, fac
     """A final weight vector as a model; a constant column's weight becomes the intercept."""
     features = dataset.train.features - (settings.model.intercept == "column")
     intercept = float(weights[features]) if len(weights) > features else 0.0
-    positive = list(settings.data.positive or _catalogued_positive(settings.data.source))
-    facts = {**facts, "data": dataset.name, "seed": settings.model.seed}
-    facts |= {"positive": positive, "zero_based": dataset.zero_based}
+    facts = {**facts, "data": dataset.name, "seed": settings.model.seed, "zero_based": dataset.zero_based}
+    facts |= training_facts(settings.model, len(dataset.train))
     vector = weights[:features]
     if dataset.stored is not None:
         vector = dataset.stored.to_original(vector)
@@ -112,11 +110,24 @@ def trained_model(settings: Settings, dataset: Dataset, weights: FloatArray, fac
         settings.model.alpha,
         settings.data.unit_norm,
         facts,
+        dataset.classes,
+        np.isin(dataset.classes, dataset.positives).astype(np.int32),
     )
 
 
-def _catalogued_positive(source: str) -> tuple[float, ...]:
-    return (catalog.entry(source).positive or ()) if source in catalog.names() else ()
+def training_facts(model: ModelSettings, shard: int) -> dict[str, Any]:
+    """What models must have in common to be combined later, and what their rules look at.
+
+    shard: rows that were trained on
+    """
+    step = model.step
+    return {
+        "solver": model.solver,
+        "step": {"schedule": step.schedule, "eta0": step.eta0, "power": step.power},
+        "w0": model.w0,
+        "intercept": model.intercept,
+        "shard": shard,
+    }
 
 
 def results(

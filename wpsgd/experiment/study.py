@@ -172,7 +172,9 @@ class Study:
         self, strategy: StrategySettings, dataset: Dataset, outcome: Outcome, told: dict[str, Any]
     ) -> None:
         label = strategy.label
-        facts = {"strategy": label, "rounds": told["rounds"]}
+        by_steps = self.settings.model.solver == "sgd" and not strategy.ascends_shards
+        age = int(outcome.states[0].own["steps"]) if by_steps else None  # of the fastest node
+        facts = {"strategy": label, "rounds": told["rounds"], "age": age}
         model = trained_model(self.settings, dataset, outcome.model, facts)
         path = self.folder.save_model(label, model)
         self.scores[label] = {
