@@ -25,17 +25,23 @@ from wpsgd.kernels.layout import count_columns, gather_rows
 
 WINDOW = 1 << 24  # non-zeros that are gathered at a time: 128 or 192 MiB
 MOST_CLASSES = 1 << 16
+WIDE = 1 << 26  # columns up to which a table of them all is kept, 512 MiB of counts at most
 
 
 @dataclass(slots=True, eq=False)
 class Draft:
-    """The rows in their own order: entries on disk, the rest here. counts: of columns as they are written."""
+    """The rows in their own order: entries on disk, the rest here.
+
+    counts: of columns as they are written, below WIDE; far: those from there on that occur, ascending, and
+    their counts. So no table is as wide as the largest index, which may be a hash or a slip.
+    """
 
     folder: Path
     dtype: np.dtype[Any]
     lengths: list[NDArray[np.int32]] = field(default_factory=list)
     labels: list[NDArray[np.float64]] = field(default_factory=list)
     counts: NDArray[np.int64] = field(default_factory=lambda: np.zeros(1 << 10, np.int64))
+    far: tuple[NDArray[np.int32], NDArray[np.int64]] = (np.empty(0, np.int32), np.empty(0, np.int64))
     used: int = 0
     bad_lines: int = 0
 
@@ -52,13 +58,43 @@ class Draft:
         self.lengths.append(np.diff(block.indptr).astype(np.int32))
         self.labels.append(block.labels)
         self.bad_lines += block.bad_lines
-        self.used = max(self.used, int(block.indices.max(initial=-1)) + 1)
-        if self.used > len(self.counts):
-            # zeros that are never written to take no memory, however wide one wrong line makes the data
-            wider = np.zeros(max(self.used, 2 * len(self.counts)), np.int64)
+        indices, highest = block.indices, int(block.indices.max(initial=-1))
+        self.used = max(self.used, highest + 1)
+        if highest >= WIDE:
+            self._count_far(indices[indices >= WIDE])
+            indices = indices[indices < WIDE]
+        if (near := min(self.used, WIDE)) > len(self.counts):
+            # zeros that are never written to take no memory
+            wider = np.zeros(min(max(near, 2 * len(self.counts)), WIDE), np.int64)
             wider[: len(self.counts)] = self.counts
             self.counts = wider
-        count_columns(block.indices, self.counts)
+        count_columns(indices, self.counts)
+
+    def _count_far(self, indices: NDArray[np.int32]) -> None:
+        new = np.unique(indices, return_counts=True)
+        columns, places = np.unique(np.concatenate([self.far[0], new[0]]), return_inverse=True)
+        counts = np.zeros(len(columns), np.int64)
+        np.add.at(counts, places, np.concatenate([self.far[1], new[1]]))
+        self.far = columns, counts
+
+    def popular(self, base: int) -> NDArray[np.int32]:
+        """Columns counted from `base`, the most frequent first; without those that never occur where any is
+        WIDE or beyond."""
+        if not len(self.far[0]):
+            return by_popularity(self.counts[base : self.used])
+        near = np.flatnonzero(self.counts[base:]).astype(np.int32)
+        columns = np.concatenate([near, self.far[0] - np.int32(base)])
+        counts = np.concatenate([self.counts[base:][near], self.far[1]])
+        return columns[np.argsort(-counts, kind="stable")]
+
+    def close_up(self, indices: NDArray[np.int32]) -> NDArray[np.int32]:
+        """Indices as they are written, those from WIDE on numbered by their places in `far`."""
+        if not len(self.far[0]):
+            return indices
+        beyond = indices >= WIDE
+        closer = indices.copy()
+        closer[beyond] = WIDE + np.searchsorted(self.far[0], indices[beyond])
+        return closer
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,6 +102,7 @@ class Plan:
     """Where everything goes. base: what columns are counted from; the rest as in the store's files."""
 
     base: int
+    features: int
     order: NDArray[np.int64]
     columns: NDArray[np.int32]
     source_indptr: NDArray[np.int64]
@@ -89,7 +126,6 @@ def planned(draft: Draft, path: Path, zero_based: ZeroBased, seed: int) -> Plan:
         raise DataError(f"{path}: no index:value pair in it")
     if features > LARGEST_INDEX:
         raise DataError(f"{path}: {features} features: at most {LARGEST_INDEX} (int32) are possible")
-    popular = by_popularity(draft.counts[base : draft.used])
     classes, numbers = np.unique(labels, return_inverse=True)
     if len(classes) > MOST_CLASSES:
         raise DataError(
@@ -97,7 +133,14 @@ def planned(draft: Draft, path: Path, zero_based: ZeroBased, seed: int) -> Plan:
         )
     order = spread_evenly(numbers.astype(np.uint16), seed)
     return Plan(
-        base, order, popular, _ends(lengths), _ends(lengths[order]), _compact(labels, classes)[order], classes
+        base,
+        features,
+        order,
+        draft.popular(base),
+        _ends(lengths),
+        _ends(lengths[order]),
+        _compact(labels, classes)[order],
+        classes,
     )
 
 
@@ -146,10 +189,12 @@ def _windows(
     draft: Draft, plan: Plan, pool: ThreadPoolExecutor, jobs: int
 ) -> Iterator[tuple[NDArray[np.int32], FloatArray]]:
     """Indices and values in the new order, WINDOW of them at a time."""
+    _close_up(draft)
     indices = np.memmap(draft.indices_file, np.int32, "r")
     values = np.memmap(draft.values_file, draft.dtype, "r")
-    numbers = np.empty(draft.used, np.int32)
-    numbers[plan.columns + np.int64(plan.base)] = np.arange(len(plan.columns), dtype=np.int32)
+    numbers = np.empty(min(draft.used, WIDE) + len(draft.far[0]), np.int32)
+    columns = draft.close_up((plan.columns + np.int64(plan.base)).astype(np.int32))
+    numbers[columns] = np.arange(len(plan.columns), dtype=np.int32)
     for first, last in _row_windows(plan.indptr):
         start, stop = plan.indptr[first], plan.indptr[last]
         out = np.empty(stop - start, np.int32), np.empty(stop - start, draft.dtype)
@@ -162,6 +207,15 @@ def _windows(
 
         list(pool.map(gather, np.array_split(ascending, jobs)))
         yield out
+
+
+def _close_up(draft: Draft) -> None:
+    """Numbers the far columns of the draft's file by their places, so that a table of all will do."""
+    if len(draft.far[0]):
+        indices = np.memmap(draft.indices_file, np.int32, "r+")
+        for at in range(0, len(indices), WINDOW):
+            indices[at : at + WINDOW] = draft.close_up(indices[at : at + WINDOW])
+        indices.flush()
 
 
 def _row_windows(indptr: NDArray[np.int64]) -> Iterator[tuple[int, int]]:

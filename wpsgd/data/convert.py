@@ -129,7 +129,7 @@ def meta_of(draft: Draft, plan: Plan, wishes: Wishes, source: Source) -> Meta:
     return Meta(
         source=source,
         rows=len(plan.labels),
-        features=len(plan.columns),
+        features=plan.features,
         nonzeros=nonzeros,
         classes=tuple(plan.classes.tolist()),
         bad_lines=draft.bad_lines,

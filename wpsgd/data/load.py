@@ -185,6 +185,8 @@ def _from_files(name: str, files: list[Path], wishes: _Wishes) -> Dataset:
         dtype=wishes.dtype,
         sort_indices=wishes.sort_indices,
     )
+    if rest:  # as wide as its own rows: one large index of a test file costs nothing
+        train = replace(train, features=max(1, int(train.indices.max(initial=0)) + 1))
     notes = _scale_note(name, wishes.scale)
     return Dataset(name, train, rest[0] if rest else None, None, notes, None, zero_based, *classes)
 
@@ -304,6 +306,8 @@ def _finished(data: Dataset, unit_norm: bool, constant_column: bool) -> Dataset:
     train, test, truth = data.train, data.test, data.truth
     if unit_norm and not (data.stored and data.stored.unit_norm):
         train, test = train.unit_norm(), test and test.unit_norm()
+    # columns that no training row has get no weight; not before, or test rows would be scaled by fewer
+    test = test and test.narrowed(train.features)
     if constant_column:
         train, test = train.with_constant_column(), test and test.with_constant_column()
         truth = None if truth is None else np.append(truth, 0.0)

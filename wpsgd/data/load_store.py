@@ -62,7 +62,7 @@ class FromStore(NamedTuple):
 def read_store(
     name: str, path: Path, positive: Sequence[float] | None, test: Path | None, demands: Demands
 ) -> FromStore:
-    """Training rows, mapped, and those of the svmlight file `test`, in the same numbering.
+    """Training rows, mapped, and those of the svmlight file `test`, in the same numbering, perhaps wider.
 
     Raises DataError for a store or a file that cannot be used, ConfigError where a demand contradicts it.
     """
@@ -78,12 +78,9 @@ def read_store(
     where = name if test is None else f"{name}, {test}"
     positives = positive_classes(np.append(known, labels), positive, where)
     train = store.rows(positives=positives).astype(demands.dtype)
-    columns = store.columns
     if rows is not None:
         rows = rows.with_labels(signs(labels, positives))
-        columns = np.append(columns, np.arange(len(columns), rows.features, dtype=np.int32))
-        train = train.widened(rows.features)
-    described, notes = _described(store, columns), tuple(_notes(store, name, demands))
+    described, notes = _described(store), tuple(_notes(store, name, demands))
     return FromStore(train, rows, described, notes, np.unique(np.append(known, labels)), positives)
 
 
@@ -107,10 +104,10 @@ def _test_rows(store: Store, test: Path, demands: Demands) -> tuple[Rows, NDArra
     return rows.unit_norm() if store.meta.unit_norm else rows, labels
 
 
-def _described(store: Store, columns: NDArray[np.int32]) -> Stored:
+def _described(store: Store) -> Stored:
     meta = store.meta
     identity = hashlib.sha256(meta.model_dump_json(exclude={"versions"}).encode()).hexdigest()
-    return Stored(store.order, columns, meta.zero_based, meta.unit_norm, identity)
+    return Stored(store.order, store.columns, meta.zero_based, meta.unit_norm, identity)
 
 
 def _notes(store: Store, name: str, demands: Demands) -> list[str]:

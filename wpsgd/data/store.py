@@ -3,7 +3,8 @@
     meta.json       format, source, counts, what was permuted, the arrays' types and shapes
     indptr.npy      int64 (rows + 1,)       indices.npy   int32 (non-zeros,)
     values.npy      float32 or float64      labels.npy    as the source has them, int8 or float64 (rows,)
-    columns.npy     int32 (features,): the source's column, from 0, of each stored one
+    columns.npy     int32: the source's column, from 0, of each stored one, (features,); of very wide data
+                    only of those that occur, behind which the others come, ascending
     rows.npy        int64 (rows,): the source's row, from 0, of each stored one
 
 Rows lie in one random order, so that any stretch of them is a random sample, with its share of each class.
@@ -121,22 +122,40 @@ class Store:
 
     def from_original(self, weights: FloatArray) -> FloatArray:
         """Weights of shape (features,) in the store's numbering of columns."""
-        return weights[self.columns]
+        return np.concatenate([weights[self.columns], weights[_absent(self.columns, len(weights))]])
 
     def relabelled(self, rows: Rows) -> Rows:
         """Rows of a text, such as test rows, in the store's numbering; columns it does not have come last."""
-        numbers = np.arange(max(rows.features, self.meta.features), dtype=np.int32)
-        numbers[self.columns] = np.arange(self.meta.features, dtype=np.int32)
-        matrix = replace(rows, indices=numbers[rows.indices], features=len(numbers)).to_scipy()
+        ascending = np.argsort(self.columns).astype(np.int32)
+        known = self.columns[ascending]
+        before = np.searchsorted(known, rows.indices)
+        place = np.minimum(before, len(known) - 1)
+        behind = len(known) + rows.indices - before  # the others, in ascending order
+        beyond = np.where(rows.indices < self.meta.features, behind, rows.indices)
+        numbers = np.where(known[place] == rows.indices, ascending[place], beyond).astype(np.int32)
+        features = max(rows.features, self.meta.features)
+        matrix = replace(rows, indices=numbers, features=features).to_scipy()
         matrix.sort_indices()
         return Rows.from_scipy(matrix, rows.labels, rows.weights)
 
 
 def to_original(weights: FloatArray, columns: NDArray[np.int32]) -> FloatArray:
-    """Weights as the source numbers its columns. columns: the source's column of each weight."""
+    """Weights as the source numbers its columns.
+
+    columns: the source's column of each weight; those of more weights are all others, ascending
+    """
     out = np.empty_like(weights)
-    out[columns] = weights
+    out[columns] = weights[: len(columns)]
+    if len(weights) > len(columns):
+        out[_absent(columns, len(weights))] = weights[len(columns) :]
     return out
+
+
+def _absent(columns: NDArray[np.int32], features: int) -> NDArray[np.bool_]:
+    """Which of so many columns are not among `columns`."""
+    absent = np.ones(features, np.bool_)
+    absent[columns] = False
+    return absent
 
 
 def is_store(path: Path) -> bool:
@@ -174,11 +193,13 @@ def _read_meta(folder: Path) -> Meta:
 
 
 def _check_lengths(meta: Meta, file: Path) -> None:
-    lengths = {"indptr": meta.rows + 1, "labels": meta.rows, "rows": meta.rows, "columns": meta.features}
+    lengths = {"indptr": meta.rows + 1, "labels": meta.rows, "rows": meta.rows}
     for name in NAMES:
         if name not in meta.arrays:
             raise DataError(f"{file}: arrays: {name} is missing")
-        if meta.arrays[name].length != lengths.get(name, meta.nonzeros):
+        length = meta.arrays[name].length
+        fits = length <= meta.features if name == "columns" else length == lengths.get(name, meta.nonzeros)
+        if not fits:
             raise DataError(f"{file}: arrays: the length of {name} does not fit the counts")
 
 

@@ -97,7 +97,7 @@ def save(estimator: Any, path: Path) -> None:
 
 def load(kind: type[Any], path: Path) -> Any:
     """A model file, of `save` or of `wpsgd run`, as a fitted `kind`. Raises DataError where it is none."""
-    model = load_model(path)
+    model = load_model(path, "a model that WPSGDClassifier.save or wpsgd run wrote")
     try:
         return _filled(kind, model)
     except DataError:

@@ -67,9 +67,12 @@ def storable(labels: NDArray[Any]) -> NDArray[Any]:
     return labels.astype(str)
 
 
-def load_model(path: Path) -> Model:
+def load_model(path: Path, expected: str = "a wpsgd model") -> Model:
     """Reads a model. Raises DataError where the file is none, or of a later format."""
     try:
+        with path.open("rb") as file:
+            if not zipfile.is_zipfile(file):
+                raise ValueError("it is no .npz file")
         with np.load(path, allow_pickle=False) as content:
             arrays = {name: content[name] for name in content.files}
         settings = json.loads(str(arrays["settings"]))
@@ -82,7 +85,7 @@ def load_model(path: Path) -> Model:
     except DataError:
         raise
     except (OSError, ValueError, KeyError, TypeError, IndexError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path}: not a wpsgd model ({error})") from error
+        raise DataError(f"{path}: not {expected} ({error})") from error
 
 
 def _model(settings: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Model:
