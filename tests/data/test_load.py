@@ -83,12 +83,18 @@ def test_rows_of_two_classes_with_one_row_each_are_not_split(tmp_path: Path) -> 
         load(path, test=0.5)
 
 
-def test_train_and_test_files_get_the_columns_of_the_larger(tmp_path: Path) -> None:
+def test_columns_that_no_training_row_has_are_left_out_of_a_test_file(tmp_path: Path) -> None:
     (tmp_path / "train").write_text("1 1:1\n0 2:2\n")
     (tmp_path / "test").write_text("1 7:1\n1 1:1\n")
+    (tmp_path / "both").write_text("1 1:3 2000000000:4\n")
     data = load(tmp_path / "train", test=tmp_path / "test")
     assert data.test is not None
-    assert data.train.features == data.test.features == 7
+    assert data.train.features == data.test.features == 2
+    assert data.test.to_scipy().toarray().tolist() == [[0.0, 0.0], [1.0, 0.0]]
+    scaled = load(tmp_path / "train", test=tmp_path / "both", unit_norm=True)
+    assert scaled.test is not None
+    # as it was in training: by all that the row holds
+    np.testing.assert_allclose(scaled.test.to_scipy().toarray(), [[0.6, 0.0]])
     assert data.test.labels.tolist() == [1.0, 1.0]
 
 
@@ -138,7 +144,7 @@ def test_a_fetched_set_comes_with_its_own_test_file(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(catalog, "fetch", lambda _, part="train": tmp_path / part)
     data = load("kdd2010", scale=0.5)
     assert data.test is not None
-    assert (data.name, len(data.train), len(data.test), data.train.features) == ("kdd2010", 3, 1, 4)
+    assert (data.name, len(data.train), len(data.test), data.train.features) == ("kdd2010", 3, 1, 3)
     assert data.notes == ("scale = 0.5 is for synthetic data: kdd2010 is used whole",)
     split = load("kdd2010", test=0.3, seed=1)
     assert split.test is not None

@@ -62,7 +62,7 @@ def test_a_test_file_is_read_in_the_numbering_of_the_store(text: Path, store: Pa
     assert ours.test is not None
     assert theirs.test is not None
     assert ours.stored is not None
-    assert ours.train.features == ours.test.features == theirs.test.features == 60
+    assert ours.train.features == ours.test.features == theirs.test.features == 40
     back = ours.test.to_scipy().toarray()[:, np.argsort(ours.stored.columns)]
     assert np.array_equal(back, theirs.test.to_scipy().toarray())
     assert ours.test.labels.tolist() == [1, -1]

@@ -39,7 +39,9 @@ def values_of(model: Path, data: Path) -> list[float]:
     return [float(line) for line in done("predict", model, data, "--output", "values").out.splitlines()]
 
 
-def test_predict_prints_values_that_read_back_to_the_bit_and_labels_by_their_sign(model_file: Path, tmp_path: Path) -> None:
+def test_predict_prints_values_that_read_back_to_the_bit_and_labels_by_their_sign(
+    model_file: Path, tmp_path: Path
+) -> None:
     data = write_rows(tmp_path / "new.svm", 40, seed=3)
     model = load_model(model_file)
     rows = read_svmlight(data).unit_norm()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -28,6 +28,9 @@ DUAL_NEEDS = '[model] solver = "dual" needs name = "sequential"'
 
 class StrategySettings(NodeKeys):
     """What all entries have. period: rows of the fastest node per round, "pass" for the largest shard."""
+
+    # whether a node trains on its rows without the others between two sums of models
+    trains_alone: ClassVar[bool] = False
 
     name: str = Field(description="the name of a strategy")
     label: str = Field(

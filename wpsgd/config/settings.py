@@ -45,6 +45,7 @@ class Settings:
             self._shard_dual_problems,
             self._counterfactual_problems,
             self._rank_problems,
+            self._part_problems,
         )
         if problems := [problem for check in checks for problem in check()]:
             raise ConfigError("\n".join(problems))
@@ -164,6 +165,22 @@ class Settings:
         ranks = self.machine.known_ranks
         misfits = [entry.misfit(ranks) if ranks else "" for entry in self.strategies]
         return [f"{self._where(place)} {misfit}" for place, misfit in enumerate(misfits) if misfit]
+
+    def _part_problems(self) -> list[str]:
+        if self.data.part is None:
+            return []
+        bound = [place for place, entry in enumerate(self.strategies) if not entry.trains_alone]
+        problems = [
+            f'{self._where(place)} name = "{self.strategies[place].name}": its nodes need one another all'
+            f' the time: [data] part = "{self.data.part}" is trained alone'
+            for place in bound
+        ]
+        if self.machine.known_ranks not in (None, 1):
+            problems.append(
+                f'[data] part = "{self.data.part}": is trained by one rank, [machine] asks for'
+                f" {self.machine.known_ranks}: --set machine.ranks=1"
+            )
+        return problems
 
     def _where(self, place: int) -> str:
         return heading(place, self.strategies[place].label)

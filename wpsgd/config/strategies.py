@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -47,6 +47,7 @@ DEFAULTS = MappingProxyType(
 class SequentialSettings(ThreadKeys, StrategySettings):
     """name = "sequential". rows: all, or the shard that the first rank has in other strategies."""
 
+    trains_alone: ClassVar[bool] = True
     name: Literal["sequential", "delay"]
     rows: Literal["all", "shard"] = choice(("all", "shard"), "all")
 
@@ -89,6 +90,7 @@ class DelaySettings(DelayKeys, SequentialSettings):
 class AveragingSettings(EndingSettings, CombiningSettings, ThreadKeys, StrategySettings):
     """The strategies that average models: ending and rule are those of the name unless given."""
 
+    trains_alone: ClassVar[bool] = True
     name: AveragingName
 
     @classmethod

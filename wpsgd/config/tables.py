@@ -85,6 +85,7 @@ class DataSettings(Table):
     skew: the share of rows that sharding = "label_skew" deals by label, the others at random
     sort_indices: whether indices that do not ascend within a row are sorted rather than refused
 
+    part: "i/n" trains on what node i of n would hold, alone, from 1 on; None for all rows
     cache: whether large texts are converted once and kept, see wpsgd.data.cache
     """
 
@@ -102,6 +103,11 @@ class DataSettings(Table):
     skew: float = Field(default=SKEW, ge=0.0, le=1.0, description="a number from 0 to 1")
     cache: bool = Field(default=True, description="true or false")
     sort_indices: bool = Field(default=False, description="true or false")
+    part: Annotated[str | None, absent("all")] = Field(
+        default=None,
+        pattern=r"^[1-9]\d*/[1-9]\d*$",
+        description='"i/n", part i of n, counted from 1, or "all"',
+    )
     weights: Annotated[Name | None, absent(False)] = Field(
         default=None, description="a file of one number a row, or false for none"
     )
@@ -117,6 +123,21 @@ class DataSettings(Table):
         if "skew" in self.model_fields_set and self.sharding != "label_skew":
             raise ConfigError(f'skew = {self.skew:g}: only with sharding = "label_skew"')
         return self
+
+    @field_validator("part")
+    @classmethod
+    def _is_one_of_them(cls, part: str | None) -> str | None:
+        if part is not None and int(part.partition("/")[0]) > int(part.partition("/")[2]):
+            raise ValueError("no such part")
+        return part
+
+    @property
+    def own_part(self) -> tuple[int, int] | None:
+        """(i, n), from 1 on."""
+        if self.part is None:
+            return None
+        number, _, parts = self.part.partition("/")
+        return int(number), int(parts)
 
     @field_serializer("test")
     def _none_is_false(self, test: float | str | None) -> float | str | bool:

@@ -53,6 +53,13 @@ Small = Annotated[bool, typer.Option("--small", help="The study's small form, ov
 Source = Annotated[
     str | None, typer.Option("--data", metavar="F", help="Trains on this file or data set instead.")
 ]
+Part = Annotated[
+    str | None,
+    typer.Option(
+        metavar="I/N",
+        help="Trains on part I of N alone, from 1 on: what node I of N would hold; see wpsgd combine.",
+    ),
+]
 Out = Annotated[Path | None, typer.Option(metavar="DIR", help="The run's folder; runs/CONFIG by default.")]
 Resume = Annotated[
     bool, typer.Option("--resume", help="Goes on with what the folder holds; starts where it holds none.")
@@ -109,6 +116,7 @@ def _one_line(error: Any) -> ConfigError:
         "Examples:\n\nwpsgd run small --set model.alpha=1e-5 --strategies wp,minibatch"
         "\n\nmpiexec -n 4 wpsgd run quickstart --data train.svm.bz2 --out runs/mine"
         "\n\nmpiexec -n 4 wpsgd run quickstart --resume --max-seconds 3600"
+        "\n\nwpsgd run my.toml --part 3/8 --max-seconds 600    (then wpsgd combine)"
     )
 )
 def run(
@@ -116,6 +124,7 @@ def run(
     set_: Set = None,
     strategies: Strategies = None,
     data: Source = None,
+    part: Part = None,
     small: Small = False,
     out: Out = None,
     resume: Resume = False,
@@ -135,9 +144,14 @@ def run(
 
     place = launched_runtime()
     name, flags = _run_name(config, small), (resume, force, dry_run, as_json)
+    if part is not None:
+        set_, name = [*(set_ or []), f"data.part={part}"], f"{name}-part-{part.replace('/', '-of-')}"
     options = place.agreed(lambda: _options(out, name, flags, max_seconds, progress, log_level))
     settings = place.agreed(lambda: _settings(config, set_, strategies, data, small))
-    perform(settings, place.agreed(lambda: choose_runtime(settings.machine)), options)
+    machine = settings.machine
+    if settings.data.part is not None and machine.ranks is None:
+        machine = machine.model_copy(update={"ranks": 1})
+    perform(settings, place.agreed(lambda: choose_runtime(machine)), options)
 
 
 @app.command(
@@ -239,6 +253,86 @@ def predict(
 
     refuse_launcher("predict")
     predict_file(model, data, output, as_json=as_json)
+
+
+ForceFile = Annotated[bool, typer.Option("--force", help="Replaces a file that is there.")]
+
+
+@app.command(
+    epilog=(
+        "Examples:\n\nwpsgd export runs/quickstart/models/wp.npz --to liblinear"
+        "\n\nwpsgd export model.npz --to onnx --out served/model.onnx --force"
+        "\n\nwpsgd export model.npz --to sklearn --json"
+    )
+)
+def export(
+    model: Model,
+    to: Annotated[
+        str,
+        typer.Option(
+            metavar="FORMAT",
+            help="liblinear (text), onnx, sklearn (SGDClassifier, by joblib), or npz: the arrays weights,"
+            " intercepts and classes, which NumPy reads.",
+        ),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="F", help="The file to write; by default MODEL with another ending."),
+    ] = None,
+    force: ForceFile = False,
+    as_json: AsJson = False,
+) -> None:
+    """Writes a model for another program, and prints the path.
+
+    Rows of unit length: the ONNX graph and the scikit-learn pipeline scale rows themselves; LIBLINEAR cannot,
+    and a note says so. Labels that a format cannot hold are refused.
+    """
+    from wpsgd.experiment.exporting import export_file
+    from wpsgd.experiment.places import refuse_launcher
+
+    refuse_launcher("export")
+    export_file(model, to, out, force=force, as_json=as_json)
+
+
+@app.command(
+    epilog=(
+        "Examples:\n\nwpsgd run my.toml --part 1/8 --out part-1    (and so on, on any 8 machines)"
+        "\n\nwpsgd combine part-*/models/wp.npz --out model.npz"
+        "\n\nwpsgd combine part-*/models/wp.npz --out model.npz --rule wp --contraction R^3 --force"
+    )
+)
+def combine(
+    models: Annotated[list[Path], typer.Argument(metavar="MODEL...", help="Models that were trained apart.")],
+    out: Annotated[Path, typer.Option(metavar="M", help="The model file to write.")],
+    rule: Annotated[
+        str, typer.Option(help="What each counts for: wp, uniform, steps, shard, fednova or asum.")
+    ] = "wp",
+    contraction: Annotated[
+        str | None, typer.Option(help="Of --rule wp: theory, R^p or a number, as in a [[strategy]] entry.")
+    ] = None,
+    tau_eff: Annotated[str | None, typer.Option(help="Of --rule fednova: mean or max.")] = None,
+    force: ForceFile = False,
+    as_json: AsJson = False,
+) -> None:
+    """Combines models that were trained apart, each on its part of the rows for as long as it could.
+
+    WP-SGD as a MapReduce: jobs of unequal machines, without MPI. A model file says how many rows were applied
+    and which step sizes were taken. Loss, alpha, classes and step sizes must be the same in all.
+    """
+    from wpsgd.experiment.exporting import combine_files
+    from wpsgd.experiment.places import refuse_launcher
+
+    refuse_launcher("combine")
+    options: dict[str, Any] = {"contraction": _number_or_text(contraction), "tau_eff": tau_eff}
+    given = {key: value for key, value in options.items() if value is not None}
+    combine_files(models, out, rule, given, force=force, as_json=as_json)
+
+
+def _number_or_text(text: str | None) -> float | str | None:
+    try:
+        return None if text is None else float(text)
+    except ValueError:
+        return text
 
 
 @app.command(

@@ -8,6 +8,7 @@ import platform
 import sys
 import tomllib
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from math import isfinite
 from typing import Any
 
@@ -99,7 +100,7 @@ def trained_model(settings: Settings, dataset: Dataset, weights: FloatArray, fac
     features = dataset.train.features - (settings.model.intercept == "column")
     intercept = float(weights[features]) if len(weights) > features else 0.0
     facts = {**facts, "data": dataset.name, "seed": settings.model.seed, "zero_based": dataset.zero_based}
-    facts |= training_facts(settings.model, len(dataset.train))
+    facts |= training_facts(settings)
     vector = weights[:features]
     if dataset.stored is not None:
         vector = dataset.stored.to_original(vector)
@@ -115,19 +116,11 @@ def trained_model(settings: Settings, dataset: Dataset, weights: FloatArray, fac
     )
 
 
-def training_facts(model: ModelSettings, shard: int) -> dict[str, Any]:
-    """What models must have in common to be combined later, and what their rules look at.
-
-    shard: rows that were trained on
-    """
-    step = model.step
-    return {
-        "solver": model.solver,
-        "step": {"schedule": step.schedule, "eta0": step.eta0, "power": step.power},
-        "w0": model.w0,
-        "intercept": model.intercept,
-        "shard": shard,
-    }
+def training_facts(settings: Settings) -> dict[str, Any]:
+    """What models must have in common to be combined later."""
+    model = settings.model
+    facts = {"solver": model.solver, "step": asdict(settings.step), "w0": model.w0}
+    return {**facts, "intercept": model.intercept}
 
 
 def results(

@@ -13,6 +13,7 @@ import numpy as np
 
 from wpsgd import checkpoint
 from wpsgd.config import Settings, StrategySettings
+from wpsgd.config.entry import sharded
 from wpsgd.data import catalog
 from wpsgd.data.cache import stored
 from wpsgd.data.convert import Wishes
@@ -20,7 +21,7 @@ from wpsgd.data.load import Dataset, load
 from wpsgd.data.rows import Rows, follow_one_another
 from wpsgd.data.shards import RowNumbers, in_stored_order
 from wpsgd.data.source import expanded, reads_once, refuse_pipe
-from wpsgd.errors import CheckpointError, DataError
+from wpsgd.errors import CheckpointError, ConfigError, DataError
 from wpsgd.evaluate import Scorer
 from wpsgd.experiment.extent import Extent, extent_of, foreseen
 from wpsgd.experiment.folder import RunFolder
@@ -174,7 +175,10 @@ class Study:
         label = strategy.label
         by_steps = self.settings.model.solver == "sgd" and not strategy.ascends_shards
         age = int(outcome.states[0].own["steps"]) if by_steps else None  # of the fastest node
-        facts = {"strategy": label, "rounds": told["rounds"], "age": age}
+        facts = {"strategy": label, "rounds": told["rounds"], "age": age, "shard": len(dataset.train)}
+        if self.settings.data.own_part is not None:
+            (held,) = shards_of(strategy, dataset, 1, self.settings)
+            facts |= {"part": list(self.settings.data.own_part), "shard": len(held)}
         model = trained_model(self.settings, dataset, outcome.model, facts)
         path = self.folder.save_model(label, model)
         self.scores[label] = {
@@ -199,10 +203,11 @@ class Study:
         plain = self.runtime.name == "simulated" and strategy.inside == InNode()
         asked = settings.report.counterfactual and plain
         kind = strategy.asked_learner if asked else strategy.learner
+        first = 0 if settings.data.own_part is None else settings.data.own_part[0] - 1
 
         def learner(rank: int) -> Learner:
             held = self._held(train, shards[rank])
-            order: dict[str, Any] = {"seed": model.seed, "rank": rank, "shuffle": model.shuffle}
+            order: dict[str, Any] = {"seed": model.seed, "rank": first + rank, "shuffle": model.shuffle}
             if strategy.ascends_shards:
                 return ShardDual(held, objective, **order, block=model.block, threads=strategy.inside.threads)
             if model.solver == "dual":
@@ -270,10 +275,19 @@ def shards_of(
     strategy: StrategySettings, dataset: Dataset, ranks: int, settings: Settings
 ) -> list[RowNumbers]:
     """The numbers of the training rows that each rank holds."""
-    shards = strategy.shards(len(dataset.train), ranks, settings, labels=dataset.train.labels)
-    if dataset.stored is None:
-        return shards
-    return in_stored_order(settings.data.sharding, shards, dataset.stored.order)
+    part, labels = settings.data.own_part, dataset.train.labels
+    if part is None:
+        shards = strategy.shards(len(dataset.train), ranks, settings, labels=labels)
+    elif ranks == 1:  # what node i of n would hold, so that the models of all are those of one run
+        shards = sharded(len(dataset.train), part[1], settings, labels=labels)
+    else:
+        raise ConfigError(
+            f'[data] part = "{settings.data.part}": is trained by one rank, {ranks} were started: threads = N'
+            " of a [[strategy]] uses more processors"
+        )
+    if dataset.stored is not None:
+        shards = in_stored_order(settings.data.sharding, shards, dataset.stored.order)
+    return shards if part is None else [shards[part[0] - 1]]
 
 
 def facts(dataset: Dataset) -> tuple[str, int, int, int, int]:
