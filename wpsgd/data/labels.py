@@ -33,6 +33,15 @@ def positive_classes(labels: Floats, positive: Sequence[float] | None, where: st
     return _checked(np.unique(np.asarray(positive, dtype=np.float64)), classes, where)
 
 
+def check_known(labels: Floats, classes: Floats, where: str) -> None:
+    """Raises DataError where a file called `where` has labels that no training row has."""
+    if len(strange := np.setdiff1d(labels, classes)):
+        few = "label" if len(strange) == 1 else "labels"
+        raise DataError(
+            f"{where}: {few} {_listed(strange)} of no training row, whose labels are {_listed(classes)}"
+        )
+
+
 def signs(labels: Floats, positives: Floats) -> Floats:
     """+1 where a label is one of `positives`, else -1; float64, the shape of `labels`."""
     return np.where(np.isin(labels, positives), 1.0, -1.0)

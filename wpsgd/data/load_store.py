@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from wpsgd.data.labels import positive_classes, signs
+from wpsgd.data.labels import check_known, positive_classes, signs
 from wpsgd.data.rows import FloatArray, Rows
 from wpsgd.data.store import Store, is_store, open_store, to_original
 from wpsgd.data.svmlight import ZeroBased, read_classes
@@ -77,6 +77,8 @@ def read_store(
     rows, labels = (None, np.empty(0)) if test is None else _test_rows(store, test, demands)
     where = name if test is None else f"{name}, {test}"
     positives = positive_classes(np.append(known, labels), positive, where)
+    if positive is not None:  # without it they would be too many classes
+        check_known(labels, known, str(test))
     train = store.rows(positives=positives).astype(demands.dtype)
     if rows is not None:
         rows = rows.with_labels(signs(labels, positives))

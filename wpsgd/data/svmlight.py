@@ -15,7 +15,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from wpsgd.data.labels import positive_classes, signs
+from wpsgd.data.labels import check_known, positive_classes, signs
 from wpsgd.data.rows import FloatArray, Rows
 from wpsgd.data.source import expanded, files_of, reads_once, refuse_pipe
 from wpsgd.data.svmlight_blocks import Span, Terms, read_blocks, stretch
@@ -135,6 +135,8 @@ def read_with_classes(
     where = ", ".join(str(table.path) for table in tables)
     labels = np.concatenate([table.labels for table in tables])
     positives = positive_classes(labels, positive, where)
+    for table in tables[1:] if positive is not None else ():  # without it they would be too many classes
+        check_known(table.labels, np.unique(tables[0].labels), str(table.path))
     rows = tuple(_rows(table, base, columns, positives) for table in tables)
     return WithClasses(rows, base == 0, np.unique(labels), positives)
 

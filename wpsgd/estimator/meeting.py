@@ -11,6 +11,7 @@ from sklearn.utils import check_random_state
 from wpsgd.estimator.files import is_path, own_part
 from wpsgd.estimator.inputs import Inputs, read
 from wpsgd.estimator.joining import Share, Whole, agreed, join, several, share_of
+from wpsgd.memory_limit import check_width
 
 SEEDS = 2**31 - 1
 
@@ -42,6 +43,8 @@ def meet(
     whole = agreed(runtime, lambda: join([share for share, _ in said], known))[0]
     if len(whole.classes) < 2:
         raise ValueError(f"The number of classes has to be greater than one; got {len(whole.classes)} class")
+    itemsize, models = held[0].matrix.dtype.itemsize, max(1, len(whole.classes) - (len(whole.classes) == 2))
+    agreed(runtime, lambda: check_width(whole.features, models, itemsize))
     if reset:
         vars(estimator).pop("_zero_based", None)
     if zero_based is not None:

@@ -124,7 +124,7 @@ def _study(settings: Settings, ranks: int | None) -> Line:
             prediction = predict(settings, extent, threads, None)
         else:
             prediction = predict(settings, extent, *((ranks, ranks) if ranks else launched_ranks()))
-        note = check_fits(data.source, prediction, mapped=extent.mapped > 0)
+        note = check_fits(data.source, prediction, mapped=extent.mapped > 0, features=extent.features)
     except WPSGDError as error:
         return Line("error", f"study: {error}")
     if note:

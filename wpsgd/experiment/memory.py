@@ -139,13 +139,17 @@ def predicted(settings: Settings, extent: Extent, runtime: Runtime) -> Predictio
     )
 
 
-def check_fits(source: str, prediction: Prediction, *, mapped: bool) -> str:
+def check_fits(source: str, prediction: Prediction, *, mapped: bool, features: int = 0) -> str:
     """A note where mapped files will not stay in memory, else an empty string.
 
+    features: columns, each of which takes a weight
     Raises DataError, in one line, where what is private to this host's processes is more than it may have.
     """
     limit = limit_bytes()
     needed = f"{source}: {prediction.told()} would be needed, this host has {limit / GIB:.1f} GiB"
     if prediction.total - prediction.shared > limit:
+        if 8 * features > limit // 4:
+            wide = f"it has {features:,} columns, each with a weight: is the largest index meant?"
+            raise DataError(f"{needed}: {wide}")
         raise DataError(f"{needed}: {SMALLER if mapped else CONVERTED}")
     return f"{needed}: the folder is read from disk again and again" if prediction.total > limit else ""

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import resource
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from socket import gethostname
 
-from wpsgd.control_groups import group_folders, words_in
+from wpsgd.memory_limit import limit_bytes, physical_bytes
+
+__all__ = ["Resident", "limit_bytes", "physical_bytes", "resident"]
 
 PROC = Path("/proc/self")
 KIB = 1024
@@ -41,24 +42,7 @@ def resident() -> Resident:
     return Resident(gethostname(), private, shared)
 
 
-def limit_bytes() -> int:
-    """The least of this host's memory and of what its control groups allow."""
-    return min([physical_bytes(), *_group_limits()])
-
-
-def physical_bytes() -> int:
-    """Memory of this host."""
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-
-
 def _fields(path: Path) -> dict[str, int]:
     """The lines `Name:  123 kB` of a file under /proc, in bytes."""
     lines = (line.split() for line in path.read_text().splitlines())
     return {words[0].rstrip(":"): int(words[1]) * KIB for words in lines if words[2:] == ["kB"]}
-
-
-def _group_limits() -> list[int]:
-    """The limits of this process's control groups and of those above them, of either version."""
-    names = {1: "memory.limit_in_bytes", 2: "memory.max"}
-    texts = [words_in(folder / names[version]) for version, folder in group_folders("memory")]
-    return [int(text) for words in texts for text in words if text.isdigit()]

@@ -111,7 +111,8 @@ class Study:
         if extent is None:
             return
         self.prediction = predicted(self.settings, extent, self.runtime)
-        note = check_fits(self.settings.data.source, self.prediction, mapped=extent.mapped > 0)
+        counts: dict[str, Any] = {"mapped": extent.mapped > 0, "features": extent.features}
+        note = check_fits(self.settings.data.source, self.prediction, **counts)
         if say and note:
             self.say(f"note: {note}")
 
