@@ -38,7 +38,8 @@ def check_width(features: int, models: int, itemsize: int) -> None:
     """Raises DataError where weights for so many columns cannot be held: one index is a slip, or a hash."""
     needed, limit = VECTORS * models * features * itemsize, limit_bytes()
     if needed > limit:
+        weights = "weights" if models == 1 else f"weights of {models} classes"
         raise DataError(
-            f"X has {features:,} columns: {'weights' if models == 1 else f'weights of {models} classes'} for all"
-            f" take some {needed / GIB:.1f} GiB, {limit / GIB:.1f} GiB may be used: is the largest index meant?"
+            f"X has {features:,} columns: {weights} for all take some {needed / GIB:.1f} GiB,"
+            f" {limit / GIB:.1f} GiB may be used: is the largest index meant?"
         )

@@ -363,3 +363,28 @@ def test_a_full_disk_is_reported_in_one_line(
         convert(text, tmp_path / "store")
     assert "\n" not in str(caught.value)
     assert [item.name for item in tmp_path.iterdir()] == ["some.svm"]
+
+
+def test_columns_from_some_on_are_kept_by_name_alone(
+    text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    narrow = convert(text, tmp_path / "narrow")
+    monkeypatch.setattr(arrange, "WIDE", 7)  # as if a table of more columns were too large
+    wide = convert(text, tmp_path / "wide")
+    occurring = np.unique(read_svmlight(text).indices)
+    assert sorted(wide.columns.tolist()) == occurring.tolist()
+    assert wide.meta.features == narrow.meta.features
+    assert np.array_equal(wide.columns, narrow.columns[: len(occurring)])
+    assert np.array_equal(wide.indices, narrow.indices)
+    assert np.array_equal(wide.values, narrow.values)
+    weights = np.arange(1.0, 1.0 + wide.meta.features)
+    assert np.array_equal(wide.to_original(wide.from_original(weights)), weights)
+    rows = read_svmlight(text)
+    assert same(wide.relabelled(rows), narrow.relabelled(rows))
+
+
+def test_one_large_index_takes_no_room_in_a_store(tmp_path: Path) -> None:
+    (tmp_path / "far.svm").write_text("1 1:1 2147483647:2\n-1 1:-1 3:1\n")
+    store = convert(tmp_path / "far.svm", tmp_path / "store")
+    assert (store.meta.features, store.columns.tolist()) == (2147483647, [0, 2, 2147483646])
+    assert sum(file.stat().st_size for file in store.path.iterdir()) < 1 << 14

@@ -15,6 +15,7 @@ from wpsgd.data.rows import Rows
 from wpsgd.errors import DataError
 from wpsgd.evaluate import decision_values
 from wpsgd.export import load_model
+from wpsgd.runtimes.local import Local
 
 IRIS, SPECIES = load_iris(return_X_y=True)
 X, Y = load_breast_cancer(return_X_y=True)
@@ -166,3 +167,97 @@ def test_onnxruntime_predicts_the_same(tmp_path: Path) -> None:
         session = runtime.InferenceSession(str(tmp_path / "model.onnx"))
         labels, _ = session.run(None, {"X": rows})
         assert np.mean(labels == model.predict(rows)) > 0.99
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"class_weight": {0: 1, 1: 9}},
+        {"class_weight": {np.int64(0): np.float32(0.5), 1.0: 2}},
+        {"strategy": {"name": "wp", "contraction": "validated"}, "n_workers": 2},
+        {"alpha": np.float32(1e-3), "max_iter": np.int64(7), "shuffle": np.bool_(False)},
+        {"random_state": np.random.RandomState(3)},
+        {"random_state": np.random.RandomState(np.random.PCG64(3))},
+    ],
+)
+def test_parameters_come_back_as_they_were(tmp_path: Path, parameters: dict[str, Any]) -> None:
+    model = WPSGDClassifier(**parameters).fit(X[:60], Y[:60])
+    model.save(tmp_path / "m.npz")
+    loaded = WPSGDClassifier.load(tmp_path / "m.npz")
+    for name, value in model.get_params().items():
+        found = loaded.get_params()[name]
+        assert found == value
+        if not isinstance(value, np.random.RandomState):
+            assert type(found) is type(value)
+            assert repr(found) == repr(value)
+    if "random_state" in parameters:
+        assert (
+            loaded.random_state.randint(2**30, size=9).tolist()
+            == model.random_state.randint(2**30, size=9).tolist()
+        )
+    assert np.array_equal(loaded.fit(X, Y).coef_, model.fit(X, Y).coef_) or "n_workers" in parameters
+
+
+def test_a_parameter_that_cannot_be_stored_is_said(tmp_path: Path) -> None:
+    runtime = Local(1)
+    model = WPSGDClassifier(runtime=runtime).fit(X[:60], Y[:60])
+    with pytest.warns(UserWarning, match=r"runtime=.*cannot be stored"):
+        model.save(tmp_path / "m.npz")
+    assert WPSGDClassifier.load(tmp_path / "m.npz").runtime is None
+
+
+LABELS = {
+    "floats": [0.0, 1.0],
+    "bools": [False, True],
+    "bytes": np.array([0, 255], np.uint8),
+    "large": [2**40, 2**40 + 1],
+    "negative floats": [-3.0, 4.0],
+}
+
+
+@pytest.mark.parametrize("name", LABELS)
+def test_onnx_labels_are_those_of_predict(tmp_path: Path, name: str) -> None:
+    runtime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
+    model = WPSGDClassifier(random_state=0).fit(X / X.max(axis=0), np.asarray(LABELS[name])[Y])
+    model.save_onnx(tmp_path / "m.onnx")
+    rows = (X / X.max(axis=0)).astype(np.float32)
+    labels, _ = runtime.InferenceSession(str(tmp_path / "m.onnx")).run(None, {"X": rows})
+    assert labels.dtype == np.int64
+    assert np.array_equal(labels, model.predict(rows))
+
+
+def test_labels_that_a_format_cannot_hold_are_refused_by_name(tmp_path: Path) -> None:
+    model = WPSGDClassifier().fit(X, np.array([-1, 2**31])[Y])
+    with pytest.raises(DataError, match="class 2147483648: LIBLINEAR reads labels as 32-bit"):
+        model.save_liblinear(tmp_path / "m")
+    model.classes_ = np.array([0.5, 1.0])
+    with pytest.raises(DataError, match=r"class 0\.5: LIBLINEAR's models have integer labels"):
+        model.save_liblinear(tmp_path / "m")
+    with pytest.warns(UserWarning, match=r"0\.5, 1 are not whole numbers"):
+        model.save_onnx(tmp_path / "m")
+    model.classes_ = np.array([0, 2**64 - 1], np.uint64)
+    with pytest.raises(DataError, match="class 18446744073709551615: ONNX labels are 64-bit"):
+        model.save_onnx(tmp_path / "m")
+
+
+def test_rows_of_unit_length_are_the_estimators_own_matter(tmp_path: Path) -> None:
+    scaled = X / np.linalg.norm(X, axis=1)[:, None]
+    ours, theirs = (WPSGDClassifier(unit_norm=unit, random_state=0) for unit in (True, False))
+    ours.fit(X, Y)
+    theirs.fit(scaled, Y)
+    np.testing.assert_allclose(
+        ours.decision_function(X), theirs.decision_function(scaled), rtol=1e-9, atol=1e-12
+    )
+    twin = ours.to_sklearn()
+    np.testing.assert_allclose(twin.decision_function(X), ours.decision_function(X), rtol=1e-12)
+    ours.save(tmp_path / "m.npz")
+    assert np.array_equal(WPSGDClassifier.load(tmp_path / "m.npz").predict(X), ours.predict(X))
+    with pytest.warns(UserWarning, match="unit length"):
+        ours.save_liblinear(tmp_path / "m")
+
+
+def test_data_too_wide_for_the_memory_are_refused_before_it_is_asked_for(tmp_path: Path) -> None:
+    rows = tmp_path / "wide.svm"
+    rows.write_text("1 1:1 2147483647:1\n-1 1:-1 3:1\n2 1:1\n3 1:2\n4 1:3\n5 1:9\n")
+    with pytest.raises(DataError, match=r"2,147,483,647 columns: weights of 6 classes .* GiB"):
+        WPSGDClassifier().fit(rows)
