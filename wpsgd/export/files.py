@@ -48,7 +48,7 @@ def save_model(path: Path, model: Model) -> None:
     if model.groups is not None:
         arrays["groups"] = model.groups
     arrays |= model.arrays
-    arrays["settings"] = np.array(json.dumps(settings, sort_keys=True))
+    arrays["settings"] = np.array(json.dumps(settings))
     part = path.with_name(path.name + ".part")
     with part.open("wb") as file:
         np.savez(file, **arrays)  # type: ignore[arg-type] # no array is called allow_pickle
