@@ -180,7 +180,7 @@ class Study:
         if self.settings.data.own_part is not None:
             (held,) = shards_of(strategy, dataset, 1, self.settings)
             facts |= {"part": list(self.settings.data.own_part), "shard": len(held)}
-        model = trained_model(self.settings, dataset, outcome.model, facts)
+        model = trained_model(self._settled(dataset), dataset, outcome.model, facts)
         path = self.folder.save_model(label, model)
         self.scores[label] = {
             **final_scores(outcome.model, dataset, self.settings.model),
