@@ -45,8 +45,10 @@ def test_c_is_one_over_alpha_times_the_sum_of_weights(loss: str, factors: Any, w
         assert not np.allclose(ours.coef_, wrong.coef_, atol=1e-2)
 
 
-def test_all_weights_doubled_are_the_same_model() -> None:
-    one, other = (WPSGDClassifier(alpha=ALPHA).fit(X, Y, factor * WEIGHTS) for factor in (1.0, 2.0))
+@pytest.mark.parametrize("solver", ["dual", "sgd"])
+def test_all_weights_doubled_are_the_same_model(solver: str) -> None:
+    keys: dict[str, Any] = {"alpha": ALPHA, "solver": solver, "random_state": 0}
+    one, other = (WPSGDClassifier(**keys).fit(X, Y, factor * WEIGHTS) for factor in (1.0, 2.0))
     assert np.allclose(one.coef_, other.coef_, rtol=1e-6, atol=1e-9)
 
 
