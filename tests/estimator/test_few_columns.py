@@ -7,6 +7,7 @@ that goes through all of them.
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from scipy import sparse
 
 from wpsgd import WPSGDClassifier
 from wpsgd.data.rows import Rows
+from wpsgd.errors import DataError
 from wpsgd.estimator import narrow
 from wpsgd.evaluate import Scorer
 from wpsgd.learners.sgd import SGDLearner
@@ -63,11 +65,73 @@ def test_a_model_is_that_of_training_on_all_columns_bit_for_bit(
     assert few.coef_.tobytes() == whole.coef_.tobytes()
     assert few.intercept_.tobytes() == whole.intercept_.tobytes()
     assert few.n_iter_ == whole.n_iter_
-    if not {"strategy", "early_stopping", "class_weight"} & keys.keys() and keys.get("rule") is None:
-        X, y = some_rows(classes, seed=1)
-        for model in (few, whole):
-            model.partial_fit(X.astype(dtype), y)
-        assert few.coef_.tobytes() == whole.coef_.tobytes()
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {},
+        {"fit_intercept": False, "loss": "log_loss"},
+        {"learning_rate": "pegasos"},
+        {"learning_rate": "constant", "alpha": 0.9, "eta0": 1.0},
+        {"learning_rate": "adagrad", "eta0": 0.1},
+        {"average": True},
+    ],
+    ids=str,
+)
+def test_partial_fit_goes_on_as_on_all_columns_bit_for_bit(
+    keys: dict[str, Any], classes: int, dtype: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = []
+    for few in (0.25, 0.0):
+        monkeypatch.setattr(narrow, "FEW", few)
+        for begun in (True, False):  # by a fit, or by partial_fit itself
+            model = fitted(keys, classes, dtype) if begun else WPSGDClassifier(random_state=0, **keys)
+            for seed in (1, 2, 3):
+                X, y = some_rows(classes, seed)
+                model.partial_fit(X[: 20 * seed].astype(dtype), y[: 20 * seed], classes=range(classes))
+            found.append((model.coef_.tobytes(), model.intercept_.tobytes(), model.t_))
+    assert found[:2] == found[2:]
+
+
+def test_partial_fit_leaves_coefficients_alone_that_somebody_holds() -> None:
+    model = fitted({}, 2, "float64")
+    before = model.coef_
+    copy = before.copy()
+    model.partial_fit(*some_rows(2, seed=1))
+    assert np.array_equal(before, copy)
+    assert not np.array_equal(model.coef_, copy)
+
+
+def test_partial_fit_makes_no_copy_of_all_columns_but_the_new_model() -> None:
+    columns = 4_000_000
+    X = sparse.csr_array((np.ones(4), ([0, 1, 2, 3], [7, 9, 7, 11])), shape=(4, columns))
+    model = WPSGDClassifier(random_state=0).partial_fit(X, [0, 1, 0, 1], classes=[0, 1])
+    tracemalloc.start()
+    model.partial_fit(X, [0, 1, 0, 1])
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1.1 * 8 * columns
+
+
+def test_weights_to_go_on_from_are_checked_in_all_columns() -> None:
+    model = fitted({}, 2, "float64")
+    X, y = some_rows(2, seed=1)
+    untouched = np.setdiff1d(np.arange(COLUMNS), X.indices)[0]
+    model.coef_[0, untouched] = np.inf
+    with pytest.raises(DataError, match="must be finite"):
+        model.partial_fit(X, y)
+
+
+@pytest.mark.parametrize("fit_intercept", [False, True])
+def test_rows_without_any_entry_leave_zeros(fit_intercept: bool) -> None:
+    X = sparse.csr_array((6, COLUMNS))
+    model = WPSGDClassifier(fit_intercept=fit_intercept, **SGD).fit(X, [0, 1] * 3)
+    model.partial_fit(X, [0, 1] * 3)
+    assert not model.coef_.any()
+    assert bool(model.intercept_[0]) == fit_intercept
 
 
 def test_no_pass_and_no_look_goes_through_columns_without_entries(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,10 +17,11 @@ from wpsgd.config.settings import Settings
 from wpsgd.data.rows import FloatArray, Rows
 from wpsgd.estimator.inputs import weighted
 from wpsgd.estimator.joining import Whole, several
-from wpsgd.estimator.sgd import Trainer, Weights, goes_on, losses_of, next_epoch
+from wpsgd.estimator.sgd import ALL_OF_THEM, Trainer, Weights, goes_on, losses_of, next_epoch
 from wpsgd.estimator.solved import Solved
 from wpsgd.estimator.stopping import Stopper, Stoppers
 from wpsgd.evaluate_classes import ClassesScorer
+from wpsgd.learners.changes import Changes
 from wpsgd.learners.classes import ClassesLearner, make_classes_learner
 from wpsgd.learners.sgd import Objective
 from wpsgd.requests import State, Value
@@ -161,6 +162,7 @@ def one_pass_together(
     starts: FloatArray,
     learners: Sequence[Mapping[str, Any]],
     seed: int,
+    factors: list[NDArray[np.float64]] | None = None,
 ) -> list[Solved]:
     """`one_pass` of all classes, bit for bit, in blocks that working_memory holds.
 
@@ -179,7 +181,10 @@ def one_pass_together(
             reached["squares"] = np.column_stack([learners[number]["squares"] for number in block]).ravel()
         if goes_on(settings, reached):
             worker.restore(start, reached)
+        changes = Changes(worker, worker.steps, [])
         worker.advance(len(rows))
+        if factors is not None:
+            factors += [changes.factors(ALL_OF_THEM)] * k
         worker.commit(worker.contribution(), worker.steps)
         state = State(1, {"weights": worker.weights}, worker.state())
         solved += [_solved(state, place, k, 1.0, []) for place in range(k)]

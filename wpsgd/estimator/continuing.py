@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.multiclass import _check_partial_fit_first_call
 
+from wpsgd.data.rows import FloatArray
 from wpsgd.errors import ConfigError
 from wpsgd.estimator import fitting
 from wpsgd.estimator.choices import settings_for
@@ -21,6 +22,7 @@ from wpsgd.estimator.given import (
     classes_of,
     coefficients,
     columns,
+    dense,
     learners_of,
     models_of,
     untouched,
@@ -29,6 +31,7 @@ from wpsgd.estimator.inputs import labelled, weighted
 from wpsgd.estimator.joining import class_numbers
 from wpsgd.estimator.last import Begin
 from wpsgd.estimator.meeting import meet
+from wpsgd.estimator.narrow import narrowed
 from wpsgd.estimator.refusals import (
     average_after,
     check_adaptive,
@@ -38,6 +41,7 @@ from wpsgd.estimator.refusals import (
 )
 from wpsgd.estimator.sgd import norms_of, one_pass, with_norms
 from wpsgd.estimator.solved import Solved, weights_of, without_last_column
+from wpsgd.estimator.wide import touched_alone
 from wpsgd.learners.keeping import averaging
 from wpsgd.learners.sgd import SGDLearner
 from wpsgd.learners.steepness import Norms
@@ -105,36 +109,50 @@ def _pass(estimator: Any, X: Any, y: Any, classes: Any, sample_weight: Any) -> N
     constant = float(estimator.intercept_scaling) if estimator.fit_intercept else None
     rows, models = inputs.rows(whole.features, constant), models_of(whole.classes)
     learners = learners_of(estimator, models)
+    averaged = bool(estimator.average) or estimator.rule == "tail"
+    kept, used = rows, None
+    if not averaged and estimator.learning_rate != "adagrad":  # whose weights each decay in a way of its own
+        kept, used = narrowed(rows)
+    coef, intercept = None, np.zeros(models)
     if hasattr(estimator, "coef_"):
         coef, intercept = coefficients(estimator, whole.features, models)
-        start = columns(coef, intercept, constant, rows.values.dtype)
         if getattr(estimator, "solver_", "sgd") != "sgd" and not untouched(estimator):
             learners = [{}] * models  # a solution is gone on from by tiny steps, other weights are not
-    else:
-        start = np.zeros((models, rows.features), dtype=rows.values.dtype)
     settings = settings_for(estimator, seed=estimator._seed, strategy={"name": "sequential"})
     weights = _raw_weights(estimator, inputs, whole)
-    averaged = bool(estimator.average) or estimator.rule == "tail"
     norms = Norms(*learners[0].get("norms", ()))
     if settings.begins_by_rows:
         norms = Norms.joined([norms, norms_of(rows, weights)])
         settings = settings.with_steepness(norms)
-    if len(start) > 1 and equally_far(learners) and not averaged:
-        own, given = class_numbers(whole, inputs), weighted(rows, weights)
-        solved = one_pass_together(given, own, settings, start, learners, estimator._seed)
-    else:
-        solved = [
+
+    def train(start: FloatArray, factors: list[NDArray[np.float64]] | None = None) -> list[Solved]:
+        if models > 1 and equally_far(learners) and not averaged:
+            own, given = class_numbers(whole, inputs), weighted(kept, weights)
+            return one_pass_together(given, own, settings, start, learners, estimator._seed, factors)
+        return [
             one_pass(
-                labelled(rows, inputs.targets == label, weights),
+                labelled(kept, inputs.targets == label, weights),
                 settings,
                 begin,
                 learner,
                 estimator._seed,
                 averaging(average_after(estimator)) if averaged else SGDLearner,
+                factors,
             )
             for label, begin, learner in zip(_positives(whole.classes), start, learners, strict=True)
         ]
-    _keep(estimator, [replace(one, learner=with_norms(one.learner, norms)) for one in solved])
+
+    dtype = rows.values.dtype
+    if used is None:
+        begin = np.zeros((models, rows.features), dtype=dtype)
+        solved = train(begin if coef is None else columns(coef, intercept, constant, dtype))
+        _keep(estimator, [replace(one, learner=with_norms(one.learner, norms)) for one in solved])
+    else:
+        coef = np.zeros((models, whole.features), dtype=dtype) if coef is None else dense(coef)
+        solved, coef = touched_alone(coef, intercept, constant, used, train, dtype)
+        solved = [replace(one, learner=with_norms(one.learner, norms)) for one in solved]
+        last = [0.0 if constant is None else one.weights[-1] for one in solved]
+        _keep_all(estimator, solved, coef, np.array(last, dtype=dtype))
     estimator.solver_ = "sgd"
     estimator.n_iter_ = 1
     estimator.trace_ = []
@@ -156,11 +174,16 @@ def _raw_weights(estimator: Any, inputs: Any, whole: Any) -> NDArray[np.float64]
 def _keep(estimator: Any, solved: list[Solved]) -> None:
     """Takes the models over: their weights are lost to `solved`."""
     weights = weights_of(solved)
-    estimator.intercept_ = np.zeros(len(solved), dtype=weights.dtype)
+    last = weights[:, -1].copy()
+    _keep_all(estimator, solved, without_last_column(weights) if estimator.fit_intercept else weights, last)
+
+
+def _keep_all(estimator: Any, solved: list[Solved], coef: FloatArray, last: FloatArray) -> None:
+    """Takes the models over. last: weights of the constant column, if there is one"""
+    estimator.intercept_ = np.zeros(len(solved), dtype=coef.dtype)
     if estimator.fit_intercept:
-        estimator.intercept_[:] = weights[:, -1] * estimator.intercept_scaling
-        weights = without_last_column(weights)
-    estimator.coef_ = weights
+        estimator.intercept_[:] = last * estimator.intercept_scaling
+    estimator.coef_ = coef
     estimator._learners = [one.learner for one in solved]
     vars(estimator).pop("calibration_", None)  # of other weights
 

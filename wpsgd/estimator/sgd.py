@@ -23,6 +23,7 @@ from wpsgd.estimator.shortening import Margins, joined
 from wpsgd.estimator.solved import Solved
 from wpsgd.estimator.stopping import Certified, Stage, Stopper
 from wpsgd.evaluate import Scorer, decision_values
+from wpsgd.learners.changes import Changes
 from wpsgd.learners.keeping import averaging
 from wpsgd.learners.node import make_learner
 from wpsgd.learners.sgd import Learner, Objective, SGDLearner
@@ -33,6 +34,7 @@ from wpsgd.runtimes.job import Job, Runtime
 from wpsgd.sample import SIZE, Sample
 
 WATCHED = 1_000  # rows of all nodes together on which the ends of passes are compared
+ALL_OF_THEM = 2**62  # factors of a decay
 Mask = NDArray[np.bool_]
 Weights = NDArray[np.float64] | None
 Taken = Callable[[], NDArray[np.float64]] | None
@@ -299,13 +301,20 @@ def one_pass(
     learner: Mapping[str, Any],
     seed: int,
     kind: Callable[..., SGDLearner] = SGDLearner,
+    factors: list[NDArray[np.float64]] | None = None,
 ) -> Solved:
-    """One worker's next pass over rows, from `start` and from where `learner` says that SGD has got to."""
+    """One worker's next pass over rows, from `start` and from where `learner` says that SGD has got to.
+
+    factors: gets what the pass multiplies the weights by that no row touches, one factor after another
+    """
     objective = replace(settings.objective(), w0=start)
     worker = make_learner(rows, objective, seed=seed, rank=0, shuffle=settings.model.shuffle, kind=kind)
     if goes_on(settings, learner):
         worker.restore(start, learner)
+    changes = Changes(worker, worker.steps, [])
     worker.advance(len(rows))
+    if factors is not None:
+        factors.append(changes.factors(ALL_OF_THEM))
     worker.commit(worker.contribution(), worker.steps)
     return Solved(worker.weights, 1.0, [], learner=next_epoch(worker.state()))
 
