@@ -34,6 +34,7 @@ from wpsgd.runtimes.job import Job, Runtime
 from wpsgd.sample import SIZE, Sample
 
 WATCHED = 1_000  # rows of all nodes together on which the ends of passes are compared
+JUDGED = 10_000  # on which the model of a fit is judged, and that step sizes are to suit
 ALL_OF_THEM = 2**62  # factors of a decay
 Mask = NDArray[np.bool_]
 Weights = NDArray[np.float64] | None
@@ -162,7 +163,7 @@ class Trainer:
         return joined(self.runtime.gathered(mine) if self.counts is not None else [mine()])
 
     def _margins(self, vector: FloatArray, targets: NDArray[Any], label: Any, weights: Weights) -> Margins:
-        numbers = spread(len(self.rows), WATCHED // (1 if self.counts is None else self.runtime.ranks) + 1)
+        numbers = spread(len(self.rows), JUDGED // (1 if self.counts is None else self.runtime.ranks) + 1)
         rows = self.rows.held(self.places(numbers))
         signs = np.where(targets[numbers] == label, 1.0, -1.0)
         counted = np.ones(len(rows)) if weights is None else weights[numbers]
@@ -284,8 +285,8 @@ def spread(rows: int, most: int) -> NDArray[np.int64]:
 
 
 def norms_of(rows: Rows, weights: Weights, numbers: NDArray[np.int64] | None = None) -> Norms:
-    """Of the rows of one process: those of these numbers, else WATCHED of them at most."""
-    chosen = spread(len(rows), WATCHED) if numbers is None else numbers
+    """Of the rows of one process: those of these numbers, else JUDGED of them at most."""
+    chosen = spread(len(rows), JUDGED) if numbers is None else numbers
     return Norms.of(weighted(rows, weights), chosen)
 
 
