@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wpsgd.data.rows import Rows
+from wpsgd.kernels.layout import count_entries, take_entries
 
 BLOCK = 1 << 16  # entries that are looked at at a time: 512 KiB of float64, and as much again to find them
 
@@ -30,23 +31,16 @@ def rows_of(
     lengths = np.empty(count + 1, np.int64)
     lengths[0] = 0
     for part in _blocks(count, matrix.shape[1]):
-        found = np.count_nonzero(matrix[part if numbers is None else numbers[part]], axis=1)
-        lengths[part.start + 1 : part.stop + 1] = found + behind
+        block = np.ascontiguousarray(matrix[part if numbers is None else numbers[part]])
+        count_entries(block, lengths[part.start + 1 : part.stop + 1])
+    lengths[1:] += behind
     indptr = np.cumsum(lengths, out=lengths)
     indices = np.empty(int(indptr[-1]), np.int32)
     values = np.empty(int(indptr[-1]), matrix.dtype)
-    columns = np.arange(matrix.shape[1] + behind, dtype=np.int32)
-    columns[matrix.shape[1] :] = features
+    last = matrix.dtype.type(0.0 if constant is None else constant)
     for part in _blocks(count, matrix.shape[1]):
-        block = np.empty((part.stop - part.start, len(columns)), matrix.dtype)
-        block[:, : matrix.shape[1]] = matrix[part if numbers is None else numbers[part]]
-        if constant is not None:
-            block[:, -1] = constant
-        held = block != 0
-        held[:, matrix.shape[1] :] = True
-        into = slice(int(indptr[part.start]), int(indptr[part.stop]))
-        indices[into] = np.broadcast_to(columns, block.shape)[held]
-        values[into] = block[held]
+        block = np.ascontiguousarray(matrix[part if numbers is None else numbers[part]])
+        take_entries(block, behind, features, last, indptr[part.start : part.stop + 1], indices, values)
     return Rows(indptr, indices, values, np.ones(count, matrix.dtype), features + behind)
 
 

@@ -96,6 +96,12 @@ class Stand:
     made: int = 0
     _factor: Any = None
     _diagonal: Any = None
+    _current: bool = False
+
+    @property
+    def fresh(self) -> bool:
+        """Whether it is the Hessian that was asked for last."""
+        return self._factor is not None and self.spent == 0 and self._current
 
     @property
     def dear(self) -> float:
@@ -106,8 +112,10 @@ class Stand:
         """Goes by the Hessian of these bends, if that is worth while."""
         if self.spent >= self.dear or (self._factor is None and self.dear <= AT_ONCE):
             self._factor = _factored(self.design.hessian(bends))
-            self.spent, self.made = 0, self.made + 1
-        elif self._factor is None:
+            self.spent, self.made, self._current = 0, self.made + 1, True
+            return
+        self._current = False
+        if self._factor is None:
             self._diagonal = DIAGONAL * self.design.diagonal(bends) + (1.0 - DIAGONAL)
 
     def solve(self, r: Floats) -> Floats:

@@ -12,9 +12,10 @@ from wpsgd.data.rows import FloatArray, Rows
 from wpsgd.dual_solver import total_weight
 from wpsgd.estimator.solved import Solved
 from wpsgd.evaluate import line_search, losses_at, objective, regulariser
+from wpsgd.kernels.newton import add_rows
+from wpsgd.learners.sgd import kernel_arrays
 from wpsgd.trace import Event
 
-STRETCH = 10_000  # rows
 SMALL_STEP, MOST_STEPS = 0.01, 1e15
 
 
@@ -106,9 +107,7 @@ def weights_of(
     """w = sum_i s_i / (lambda S) alpha_i y_i x_i, of shape (features,), in the rows' precision or `dtype`."""
     kind = rows.values.dtype if dtype is None else np.dtype(dtype)
     shares = 1.0 if rows.weights is None else rows.weights.astype(np.float64)
-    pull = (shares * dual * rows.labels / (alpha * total_weight(rows))).astype(kind)
-    weights = np.zeros(rows.features, dtype=kind)
-    for first in range(0, len(rows), STRETCH):  # scipy copies what it multiplies in another precision
-        part = slice(first, first + STRETCH)
-        weights += rows[part].to_scipy().T @ pull[part]
-    return weights
+    weights = np.zeros(rows.features)
+    indptr, indices, values, labels, _ = kernel_arrays(rows)
+    add_rows(indptr, indices, values, shares * dual * labels / (alpha * total_weight(rows)), weights)
+    return weights.astype(kind, copy=False)

@@ -104,9 +104,10 @@ class _Search:
         self.history: list[tuple[int, float, float]] = []  # step, F, gap
         *_, self._labels, self._sample_weights = kernel_arrays(design.rows)
 
-    def at(self, weights: Floats) -> _Point:
+    def at(self, weights: Floats, m: Floats | None = None) -> _Point:
+        """m: the margins there, where they are known."""
         design = self.design
-        m = design.margins(weights)
+        m = design.margins(weights) if m is None else m
         pulls, bends = np.empty(len(m)), np.empty(len(m))
         losses = slopes(self.loss, m, self._labels, self._sample_weights, pulls, bends)
         gradient = design.alpha * weights - design.scale * design.pulled(pulls)
@@ -125,10 +126,10 @@ class _Search:
         best, since = now, 0
         self._look(now, tell)
         while best.gap > goal and len(self.history) <= most_steps and not self.halted():
-            weights = self._further(now, self._direction(now))
-            if weights is None:
+            further = self._further(now, self._direction(now))
+            if further is None:
                 break
-            now = self.at(weights)
+            now = further
             self._look(now, tell)
             best, since = (now, 0) if now.gap < best.gap else (best, since + 1)
             if since > PATIENCE and self._settled(since):
@@ -152,6 +153,9 @@ class _Search:
         # the nearer the optimum, the more exact: convergence is superlinear
         share = min(LOOSEST, np.sqrt(min(1.0, now.gap / max(now.value, 1e-300))))
         r = -now.gradient
+        if self.stand.fresh:
+            self.stand.spent += 1  # what the step costs beside the factorisation
+            return self.stand.solve(r)
         p = np.zeros_like(r)
         z = self.stand.solve(r)
         d, left = z, float(r @ z)
@@ -167,15 +171,15 @@ class _Search:
             d = z + left / before * d
         return p
 
-    def _further(self, now: _Point, direction: Floats) -> Floats | None:
-        """The weights a way along a direction, or None where rounding leaves no way down."""
+    def _further(self, now: _Point, direction: Floats) -> _Point | None:
+        """The point a way along a direction, or None where rounding leaves no way down."""
         slope = float(now.gradient @ direction)
         if not slope < 0.0:
             return None
         q = self.design.margins(direction)
         line = _Line(self, now, direction, q)
         t = line.lowest(slope)
-        return None if t == 0.0 else now.weights + t * direction
+        return None if t == 0.0 else self.at(now.weights + t * direction, now.m + t * q)
 
 
 class _Line:

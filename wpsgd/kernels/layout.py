@@ -105,3 +105,33 @@ def gather_rows(
                 place -= 1
             out_indices[place] = column
             out_values[place] = values[entry]
+
+
+@kernel
+def count_entries(matrix: Any, lengths: Any) -> None:
+    """Writes how many entries of each row of a dense matrix are not 0 into `lengths`, int64 (n,)."""
+    for row in range(matrix.shape[0]):
+        count = 0
+        for column in range(matrix.shape[1]):
+            if matrix[row, column] != 0:
+                count += 1
+        lengths[row] = count
+
+
+@kernel
+def take_entries(
+    matrix: Any, behind: bool, column: int, constant: Any, indptr: Any, indices: Any, values: Any
+) -> None:
+    """Writes the entries of a dense matrix that are not 0 to where indptr, int64 (n + 1,), says.
+
+    behind: whether behind those of each row `constant` stands, in column number `column`
+    """
+    for row in range(matrix.shape[0]):
+        at = np.uint64(indptr[row])
+        for j in range(matrix.shape[1]):
+            value = matrix[row, j]
+            if value != 0:
+                indices[at], values[at] = j, value
+                at += np.uint64(1)
+        if behind:
+            indices[at], values[at] = column, constant
