@@ -29,6 +29,7 @@ EPOCH_SAME_ORDER = {"real-sim-twin": Goal(1.7, 2.0), "kdd2010-twin/8": Goal(2.9,
 DOT_SHARE = Goal(0.90, 0.97)
 TARGET = {"LinearSVC": Goal(3.0, 5.0), "Snap ML": Goal(2.5, 4.5)}
 ESTIMATOR = Goal(1.0, 2.0)
+NARROW = Goal(1.0, 2.0)
 LOADING = Goal(10.0, 14.0)
 OPENING = Goal(0.050, 0.010, higher=False)
 SCALING = Goal(1.4, 1.7)

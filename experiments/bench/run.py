@@ -21,6 +21,7 @@ TASKS = (
     "epochs",
     "targets",
     "estimator",
+    "narrow",
     "dot_share",
     "loading",
     "ranks",

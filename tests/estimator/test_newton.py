@@ -178,19 +178,19 @@ def test_the_squared_hinge_is_solved_as_by_linear_svc_to_a_gap_of_1e_10(solver: 
 @pytest.mark.parametrize("loss", ["hinge", "squared_hinge"])
 def test_no_array_of_rows_by_rows_is_made_where_features_are_fewer(loss: str) -> None:
     rows = table(4000, 5)
-    minimise(rows[:50], "squared_hinge", ALPHA, goal=1e-3)  # what is compiled stays
     with threadpool_limits(1, user_api="blas"):
         for solve in (
             lambda: WPSGDClassifier(loss, alpha=ALPHA).fit(rows.to_scipy(), rows.labels),
             lambda: solve_exactly(rows, loss, ALPHA),
         ):
+            solve()  # what is compiled stays
             tracemalloc.start()
             try:
                 solve()
                 peak = tracemalloc.get_traced_memory()[1]
             finally:
                 tracemalloc.stop()
-            assert peak < 60 * 8 * rows.nonzeros < 0.1 * 8 * len(rows) ** 2
+            assert peak < 80 * 8 * rows.nonzeros < 0.15 * 8 * len(rows) ** 2
 
 
 def asked(times: int) -> Callable[[], bool]:

@@ -77,7 +77,8 @@ def worker_count(estimator: Any, rows: int) -> int:
         return int(estimator.runtime.ranks)
     if estimator.n_workers is not None:
         return int(estimator.n_workers)
-    return max(1, min(free_processors(), rows // ROWS_A_WORKER))
+    enough = max(1, rows // ROWS_A_WORKER)
+    return 1 if enough == 1 else min(free_processors(), enough)  # to count them takes as long as small fits
 
 
 def runtime_for(estimator: Any, strategy: Mapping[str, Any], workers: int) -> Runtime:

@@ -339,6 +339,8 @@ class _Fitting:
         together = min(effective_n_jobs(self.estimator.n_jobs), fitting_in(bytes_each), len(jobs))
         # classes are what runs side by side; and with the number of threads the bits of a BLAS would change
         with _libraries().limit(limits=1, user_api="blas"):
+            if together == 1:
+                return [job() for job in jobs]
             return list(Parallel(n_jobs=together, backend="threading")(delayed(job)() for job in jobs))
 
 
