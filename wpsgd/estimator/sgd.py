@@ -145,7 +145,7 @@ class Trainer:
         if not self.settings.begins_by_rows or self.strategy.ascends_shards:
             return Norms()
         own = weights if weights is None or self.dealt is None else weights[np.concatenate(self.dealt)]
-        mine = partial(norms_of, self.rows, own, self.places(spread(len(self.rows), WATCHED)))
+        mine = partial(norms_of, self.rows, own, self.places(spread(len(self.rows), JUDGED)))
         norms = Norms.joined(self.runtime.gathered(mine)) if self.counts is not None else mine()
         self.settings = self.settings.with_steepness(norms)
         return norms
