@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -11,7 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 from command_line import call, done, everything, settings, spawn, start, wait_until
@@ -241,6 +242,21 @@ def test_a_claim_that_was_taken_over_writes_no_more(tmp_path: Path) -> None:
         mine.check()
     mine.release()
     assert path.read_text() == theirs
+
+
+def test_a_full_disk_leaves_no_claim_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def dump(content: object, stream: IO[str]) -> None:
+        stream.write("{")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(json, "dump", dump)
+    answer = call(*QUICK, "--out", tmp_path / "runs" / "x")
+    assert answer.code == 2
+    assert answer.errors == [
+        f"error: {tmp_path / 'runs' / 'x'}: cannot be used (No space left on device);"
+        " name another folder with --out"
+    ]
+    assert not (tmp_path / "runs").exists()
 
 
 def test_a_claim_is_touched_while_it_is_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

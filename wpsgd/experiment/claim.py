@@ -87,10 +87,10 @@ class Claim:
     def release(self) -> None:
         """Leaves the folder to others, and removes it where nothing came into it."""
         self._ended.set()
-        if self._held and not self._lost and self._is_own():
-            self.path.unlink(missing_ok=True)
-        self._held = False
-        with suppress(OSError):
+        held, self._held = self._held and not self._lost, False
+        with suppress(OSError):  # where the disk is away, the next one finds that this process is gone
+            if held and self._is_own():
+                self.path.unlink(missing_ok=True)
             for folder in self._made:
                 folder.rmdir()
 
@@ -110,9 +110,14 @@ class Claim:
             return False
         except FileNotFoundError:  # another process has just removed the folder that it had made
             return self._create()
-        with os.fdopen(file, "w", encoding="utf-8") as stream:
-            self._held = True
-            json.dump(asdict(self.holder), stream)
+        self._held = True
+        try:
+            with os.fdopen(file, "w", encoding="utf-8") as stream:
+                json.dump(asdict(self.holder), stream)
+        except OSError:  # a full disk
+            self._held = False
+            self.path.unlink(missing_ok=True)
+            raise
         return True
 
     def _make_folder(self) -> None:
