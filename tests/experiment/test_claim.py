@@ -213,6 +213,15 @@ def test_of_many_who_find_a_dead_one_a_single_one_takes_its_place(tmp_path: Path
         assert not [*(tmp_path / "run").iterdir()] if (tmp_path / "run").exists() else True
 
 
+def test_who_died_while_taking_over_stops_nobody_for_long(tmp_path: Path) -> None:
+    left(tmp_path / "run", replace(this_process(), started="1", token="gone"))
+    half = tmp_path / "run" / f"{claim.NAME}.after-gone"
+    half.write_text("")
+    os.utime(half, (time.time() - claim.CUT_OFF - 1.0,) * 2)
+    assert taken(tmp_path / "run") == []
+    assert not [*(tmp_path / "run").iterdir()]
+
+
 def together(calls: list[Callable[[], None]]) -> list[Exception | None]:
     """What each raises when all are called at once."""
     outcomes: list[Exception | None] = [None] * len(calls)

@@ -70,10 +70,14 @@ class Claim:
                 continue  # it has gone meanwhile
             needed = CUT_OFF if found is None else self._needed(found)
             if silent >= needed:
-                self._remove(found)
-                if needed > 0.0:
-                    who = found or "a process"
-                    self._say(f"note: {who} was not heard of for {silent:.0f} s: {self.folder} is taken over")
+                if self._take_over(found):
+                    if needed > 0.0:
+                        who = found or "a process"
+                        self._say(
+                            f"note: {self.folder}: {who} was not heard of for {silent:.0f} s, and is gone"
+                        )
+                    break
+                time.sleep(POLL)
                 continue
             ending = needed - silent <= PATIENCE or (found is not None and self._is_requeued(found))
             if time.monotonic() - began > (PATIENCE if ending else MOMENT):
@@ -105,18 +109,22 @@ class Claim:
     def _create(self) -> bool:
         self._make_folder()
         try:
-            file = os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
-        except FileExistsError:
-            return False
+            self._held = self._write(self.path)
         except FileNotFoundError:  # another process has just removed the folder that it had made
             return self._create()
-        self._held = True
+        return self._held
+
+    def _write(self, path: Path) -> bool:
+        """Makes a file that names this process; not where there is one. Raises OSError."""
+        try:
+            file = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
+        except FileExistsError:
+            return False
         try:
             with os.fdopen(file, "w", encoding="utf-8") as stream:
                 json.dump(asdict(self.holder), stream)
         except OSError:  # a full disk
-            self._held = False
-            self.path.unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
             raise
         return True
 
@@ -126,14 +134,17 @@ class Claim:
         self._made = self._made or missing
 
     def _found(self) -> tuple[Holder | None, float | None]:
-        """Who is there (None: that cannot be read), and seconds since its last touch by the disk's clock."""
+        """Who is there (None: that cannot be read), and seconds since its last touch; None: nobody is."""
         try:
-            touched = self.path.stat().st_mtime
-            holder = _read(self.path)
+            return _read(self.path), self._silence(self.path)
         except FileNotFoundError:
             return None, None
+
+    def _silence(self, path: Path) -> float:
+        """Seconds since a file was touched, by the disk's clock."""
+        touched = path.stat().st_mtime
         with tempfile.TemporaryFile(dir=self.folder, prefix=f"{NAME}.") as now:
-            return holder, max(0.0, os.fstat(now.fileno()).st_mtime - touched)
+            return max(0.0, os.fstat(now.fileno()).st_mtime - touched)
 
     def _needed(self, found: Holder) -> float:
         """Seconds without a touch from which on it is gone: 0 where it is, infinite where it is alive."""
@@ -160,15 +171,27 @@ class Claim:
             f" wait for its end, or name another folder with --out{gone}"
         )
 
-    def _remove(self, gone: Holder | None) -> None:
-        """Takes away the file of one that is gone; what another process put there meanwhile is put back."""
-        aside = self.path.with_name(f"{NAME}.{self.holder.token}")
-        with suppress(FileNotFoundError):
-            self.path.rename(aside)
-            if _read(aside) != gone:
-                with suppress(OSError):
-                    os.link(aside, self.path)
-            aside.unlink()
+    def _take_over(self, gone: Holder | None) -> bool:
+        """Takes the place of one that is gone, unless another process does.
+
+        Only who has made the file that is named after the gone one may replace its claim, so there is one.
+        """
+        right = self.path.with_name(f"{NAME}.after-{gone.token if gone else 'one-cut-off'}")
+        if not self._write(right):
+            with suppress(FileNotFoundError):
+                if self._silence(right) > CUT_OFF:  # of a process that has ended in this very moment
+                    right.unlink()
+            return False
+        try:
+            if _read(self.path) == gone:
+                os.replace(right, self.path)
+                self._held = True
+        except FileNotFoundError:
+            pass
+        finally:
+            if not self._held:
+                right.unlink(missing_ok=True)
+        return self._held
 
     def _is_own(self) -> bool:
         try:
