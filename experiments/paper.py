@@ -3,6 +3,7 @@
 wpsgd simulate STUDY --cluster cluster-CLUSTER --set model.seed=SEED --out runs/paper/STUDY/CLUSTER/SEED
 wpsgd simulate ...                     more strategies of the same: --out runs/paper/STUDY/CLUSTER/SEED-PART
 python -m experiments.paper            reads them all, writes experiments/results/paper.txt and paper.json
+python -m experiments.paper --add      the same, and keeps, marked, what paper.json has of other runs
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from wpsgd.trace import read
 YARDSTICK = "sequential"
 FAR = 10.0  # the target is so many times where the yardstick ends: it is met while the start's bias fades
 SHARES = (0.6, 0.8, 1.0)  # of the run
+OLDER = " (not run again since an earlier commit)"
 # of figure 10: clusters of unequal nodes, and of as many equal ones; SimuParallel's F is the same on both
 BALANCED = {
     "table-1-of-10": "balanced-10",
@@ -133,6 +135,20 @@ def _objectives(told: Mapping[str, list[float]]) -> dict[str, list[float]]:
     return {what: values for what, values in told.items() if what.startswith("F at")}
 
 
+def kept(file: Path, found: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """What the file has of studies on clusters, by label, that is not in `found`."""
+    before = json.loads(file.read_text()) if file.exists() else {}
+    missing = {
+        name: {label: numbers for label, numbers in told.items() if label not in found.get(name, {})}
+        for name, told in before.items()
+    }
+    return {name: told for name, told in missing.items() if told}
+
+
+def _marked(older: Mapping[str, Any] | None) -> str:
+    return OLDER.replace("(", f"({', '.join(older)}: ") if older else ""
+
+
 def table(title: str, told: Mapping[str, Mapping[str, list[float]]]) -> str:
     """A line a strategy: of how many seeds, means over them, with half the spread behind them."""
     columns = list(dict.fromkeys(what for values in told.values() for what in values))
@@ -154,14 +170,21 @@ def main() -> None:
     parser = ArgumentParser(prog="python -m experiments.paper", description=__doc__)
     parser.add_argument("--runs", type=Path, default=Path("runs/paper"))
     parser.add_argument("--out", type=Path, default=Path("experiments/results/paper"))
+    parser.add_argument(
+        "--add", action="store_true", help="keep, marked, the numbers of runs that are not there"
+    )
     options = parser.parse_args()
-    texts, content = [], dict[str, Any]()
+    content = dict[str, Any]()
     for study in sorted(path for path in options.runs.iterdir() if path.is_dir()):
         for cluster in sorted(path for path in study.iterdir() if path.is_dir()):
             told = over_seeds(facts(found) for found in by_seed(cluster).values())
             if told:
                 content[f"{study.name} {cluster.name}"] = told
-                texts.append(table(f"{study.name} on {cluster.name}", told))
+    older = kept(options.out.with_suffix(".json"), content) if options.add else {}
+    titles = {name: f"{' on '.join(name.split())}{_marked(older.get(name))}" for name in content}
+    titles = {name: f"{' on '.join(name.split())}{OLDER}" for name in older} | titles
+    content = {name: {**older.get(name, {}), **content.get(name, {})} for name in sorted(titles)}
+    texts = [table(titles[name], told) for name, told in content.items()]
     texts.append(against_balanced(content))
     options.out.with_suffix(".txt").write_text("\n".join(texts))
     rounded = json.loads(json.dumps(content), parse_float=lambda text: float(f"{float(text):.5g}"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from math import exp, inf
 from pathlib import Path
@@ -180,3 +181,26 @@ def test_tables_of_several_seeds_end_with_half_the_spread_between_them() -> None
     assert lines[1] == ["0", "1", "all", "+-"]
     assert lines[2:4] == [["uniform", "30.0", "50.0", "40.0", "20.0"], ["wp", "10.0", "75.0", "42.5", "2.5"]]
     assert lines[4][-4:] == ["900.0", "900.0", "900.0", "0.0"]
+
+
+def test_numbers_of_runs_that_are_not_there_are_kept_and_marked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = {"F at 60%": [2.0]}
+    (tmp_path / "paper.json").write_text(
+        json.dumps({"a x": {"wp": {"F at 60%": [1.0]}}, "b y": {"wp": told}})
+    )
+    runs = tmp_path / "runs"
+    (runs / "a" / "x").mkdir(parents=True)
+    monkeypatch.setattr(paper, "by_seed", lambda folder: {"0": {"new": None}})
+    monkeypatch.setattr(paper, "facts", lambda found: {"new": told})
+    for more, kept in ((["--add"], {"a x": {"wp", "new"}, "b y": {"wp"}}), ([], {"a x": {"new"}})):
+        monkeypatch.setattr(
+            "sys.argv", ["paper", "--runs", str(runs), "--out", str(tmp_path / "paper"), *more]
+        )
+        paper.main()
+        found = json.loads((tmp_path / "paper.json").read_text())
+        assert {name: set(one) for name, one in found.items()} == kept
+        text = (tmp_path / "paper.txt").read_text()
+        assert ("a on x (wp: not run again since an earlier commit)" in text) == bool(more)
+        assert ("b on y (not run again since an earlier commit)" in text) == bool(more)

@@ -14,6 +14,7 @@ from wpsgd.requests import Compute, Node, Recv, Send, State, Tag
 from wpsgd.runtimes.costs import Cluster, Link, RowCost
 from wpsgd.runtimes.simulated import Simulated
 from wpsgd.strategies.patterns import ByRows, Ending, Looks, Race, TimeBox
+from wpsgd.strategies.sequential import Sequential
 
 SPEEDS = (1.0, 0.85, 0.7, 0.55)  # of the paper's Table 1
 ROW = 25e-6
@@ -73,6 +74,14 @@ def test_nodes_of_table_1_are_as_fast_as_it_says(chunk: int) -> None:
         # the signal is on its way for 50 microseconds, and the chunk that it falls into is finished
         exact = 20_000 * fastest / node.seconds
         assert 0 <= count - exact <= 50e-6 / node.seconds + chunk
+
+
+@pytest.mark.parametrize("rounds", [1, 50])
+def test_one_node_that_trains_alone_pays_for_its_rows_and_nothing_else(rounds: int) -> None:
+    runtime = simulated(4, *COSTS, link=LINK, chunk=50)
+    outcome = runtime.run(job(Sequential(rounds, 10_000 // rounds, Looks(rounds, rounds)), 4))
+    seconds = [event["seconds"] for event in support.of_kind(outcome, "totals")]
+    assert seconds == pytest.approx([10_000 * ROW] * 4, rel=1e-9)
 
 
 @pytest.mark.parametrize("first", [0, 1])

@@ -40,7 +40,8 @@ class Sequential:
             converged = await self.converged(node)
             if self.looks.due_after(complete) or (converged and self.looks.looks):
                 await OffClock(partial(self.look, node, complete))
-            go = await boundary(node, complete)
+            # off the clock as well: one node that trains has nobody to agree with
+            go = await OffClock(partial(boundary, node, complete))
         await OffClock(partial(self.share, node))
         return capture(node, complete)
 

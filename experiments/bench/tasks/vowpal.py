@@ -23,7 +23,7 @@ from wpsgd.data.rows import Rows
 
 TASK = "vowpal"
 ALPHA, PASSES = 1e-4, 5
-ONLINE, BATCH = (1, 2, 4, 8, 16), (4, 6, 8, 10, 12, 14, 16, 20, 24, 32, 48)
+ONLINE, BATCH = (1, 2, 4, 8, 16), (8, 12, 16, 20, 24, 32, 48)
 PEER, OURS = "Vowpal Wabbit", "ours, float32"
 
 
