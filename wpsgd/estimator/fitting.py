@@ -38,7 +38,7 @@ from wpsgd.estimator.narrow import holds, like, narrow, narrowed
 from wpsgd.estimator.platt import calibration
 from wpsgd.estimator.refusals import average_after
 from wpsgd.estimator.sgd import Limits, Trainer, deal, with_norms
-from wpsgd.estimator.shortening import Margins, said_of_length, shortened
+from wpsgd.estimator.shortening import Margins, said_of_length, shortened, worse_than_none
 from wpsgd.estimator.solved import Solved, placed
 from wpsgd.estimator.unmet import unmet_by, warn
 
@@ -169,13 +169,19 @@ class _Fitting:
         norms = trainer.settle_step_sizes(weights)
         solved = self._by_trainer(trainer, used, trained, validation, weights, start)
         if self.solver == "sgd":
+            starts = [None] * len(solved) if start is None else start
 
-            def margins(one: Solved, label: Any) -> Margins:
-                vector = narrow(one.weights, used)
+            def margins(model: FloatArray, label: Any) -> Margins:
+                vector = narrow(model, used)
                 return trainer.watched_margins(vector, trained.targets, label, weights)
 
-            judged = zip(solved, self.problems, strict=True)
-            solved = [shortened(one, margins(one, label), *trainer.judge) for one, label in judged]
+            def ended(one: Solved, label: Any, begun: FloatArray | None) -> Solved:
+                # who begins with weights that are worse than none wants them to be gone on from
+                if begun is not None and worse_than_none(begun, margins(begun, label), *trainer.judge):
+                    return one
+                return shortened(one, margins(one.weights, label), *trainer.judge)
+
+            solved = list(map(ended, solved, self.problems, starts))
         return [replace(one, learner=with_norms(one.learner, norms)) for one in solved]
 
     def _by_trainer(

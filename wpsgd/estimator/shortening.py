@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
+from wpsgd.data.rows import FloatArray
 from wpsgd.estimator.solved import Solved
 from wpsgd.evaluate import losses_at, regulariser
 
@@ -30,6 +31,11 @@ def shortened(one: Solved, margins: Margins, loss: str, alpha: float) -> Solved:
     elif factor < 1.0:
         one.weights[:] *= one.weights.dtype.type(factor)
     return replace(one, length=factor)
+
+
+def worse_than_none(weights: FloatArray, margins: Margins, loss: str, alpha: float) -> bool:
+    """Whether F(w) > F(0); margins as in `shortened`."""
+    return best_part(*margins, regulariser(weights, alpha), loss) < 1.0
 
 
 def best_part(m: NDArray[np.float64], s: NDArray[np.float64], square: float, loss: str) -> float:
