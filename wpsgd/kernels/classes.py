@@ -83,7 +83,7 @@ def classes_pass(
     eta0: float,
     extra: float,
     loss: int,
-    reach: float,
+    reach: float | None,
 ) -> int:
     """`sgd.sgd_pass` of all classes, which share steps and scale; no unregularised intercept.
 
@@ -108,8 +108,10 @@ def classes_pass(
         folded = scale
         if scale < FOLD_BELOW:
             scale = np.float64(1.0)  # not a literal: see compile.kernel
-        s = np.float64(weights[i]) if weighted else 1.0
-        size = limited(eta, loss, reach, s, values, start, end)
+        size = eta
+        if reach is not None:
+            s = np.float64(weights[i]) if weighted else 1.0
+            size = limited(eta, loss, reach, s, values, start, end)
         found = 0
         for k in range(classes):
             y = 1.0 if k == own[i] else -1.0

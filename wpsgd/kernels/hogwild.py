@@ -49,7 +49,7 @@ def hogwild_pass(
     first: int,
     stride: int,
     loss: int,
-    reach: float,
+    reach: float | None,
     intercept_rate: float,
     ahead: int,
     rows_ahead: int,
@@ -87,8 +87,11 @@ def hogwild_pass(
         if pull > 0.0:
             if seen is not None and seen.size > 0:
                 seen[1] += (np.float64(weights[i]) if weighted else 1.0) * loss_of(loss, m, pull)
-            s = np.float64(weights[i]) if weighted else 1.0
-            step = limited(etas[k], loss, reach, s, values, start, end) * pull * y
+            size = etas[k]
+            if reach is not None:
+                s = np.float64(weights[i]) if weighted else 1.0
+                size = limited(etas[k], loss, reach, s, values, start, end)
+            step = size * pull * y
             if weighted:
                 step *= weights[i]
                 pull *= weights[i]

@@ -45,7 +45,7 @@ def sgd_pass(
     eta0: float,
     extra: float,
     loss: int,
-    reach: float,
+    reach: float | None,
     intercept_rate: float,
     ahead: int,
     rows_ahead: int,
@@ -56,7 +56,7 @@ def sgd_pass(
         somebody asks, [rows, sum of their losses times sample weights], each loss as before the row's step
     weights: sample weights, or an empty array for all ones
     schedule, lam, eta0, extra: the formula of the step sizes (stepsize.py)
-    reach: of a row's own step under a smooth loss (limit.py)
+    reach: of a row's own step under a smooth loss (limit.py), None for the hinge
     intercept_rate: factor on the intercept's step, 0 for none
     ahead: rows before its turn that a row's weights are asked for (pays once w outgrows the cache), 0: never
     rows_ahead: rows before its turn that a row itself is asked for (pays in random order), 0: never
@@ -92,8 +92,11 @@ def sgd_pass(
         if pull > 0.0:
             if watched:
                 total += (np.float64(weights[i]) if weighted else 1.0) * loss_of(loss, m, pull)
-            s = np.float64(weights[i]) if weighted else 1.0
-            step = limited(eta, loss, reach, s, values, start, end) * pull * y
+            size = eta
+            if reach is not None:  # a branch that numba leaves out where it is None
+                s = np.float64(weights[i]) if weighted else 1.0
+                size = limited(eta, loss, reach, s, values, start, end)
+            step = size * pull * y
             if weighted:
                 step *= weights[i]
             c = w.dtype.type(step / scale)

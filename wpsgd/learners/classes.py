@@ -48,7 +48,7 @@ class ClassesLearner(SGDLearner):
         return vector.reshape(self.shard.features, self.classes)
 
     def _pass(self, order: NDArray[np.int64]) -> int:
-        w, how = self.side_by_side(self.weights), (self._loss, self.reach)
+        w, how = self.side_by_side(self.weights), (self._loss, self._bound)
         return int(classes_pass(w, self._carry, *self._arrays, order, self.steps, *self._formula, *how))
 
     def _add_gradient(self, order: NDArray[np.int64]) -> float:

@@ -125,6 +125,11 @@ class SGDLearner:
         return REACH
 
     @property
+    def _bound(self) -> float | None:
+        """The same as the fastest kernels take it: None for the hinge, which has none."""
+        return None if self.objective.loss == "hinge" else self.reach
+
+    @property
     def scale(self) -> float:
         """What the vector is to be multiplied by."""
         return float(self._carry[0])
@@ -280,7 +285,7 @@ class SGDLearner:
                 self.steps,
                 *self._formula,
                 self._loss,
-                self.reach,
+                self._bound,
                 self._rate,
                 self._ahead,
                 self._rows_ahead,

@@ -106,7 +106,7 @@ class ThreadedLearner(SGDLearner):
     ) -> int:
         """Rows done; fewer than given where a margin is not finite."""
         shared = (self.weights[: self.shard.features], self._carry, *self._arrays, order, etas, scales)
-        settings = (self.threads, self._loss, self.reach, self._rate, self._ahead, self._rows_ahead)
+        settings = (self.threads, self._loss, self._bound, self._rate, self._ahead, self._rows_ahead)
         work = [
             partial(hogwild_pass, *shared, share, *settings, self._squares_of(share), seen)
             for share, seen in enumerate(self._seen_by)
