@@ -14,6 +14,7 @@ from wpsgd.data.rows import Rows
 from wpsgd.data.synthetic import problem
 from wpsgd.dual import solve_dual
 from wpsgd.errors import ConfigError
+from wpsgd.estimator import exact
 from wpsgd.estimator.exact import solve_exactly
 from wpsgd.evaluate import objective
 
@@ -78,3 +79,14 @@ def test_a_row_of_weight_3_is_three_rows_in_any_order(loss: str) -> None:
 def test_a_loss_without_a_dual_is_refused() -> None:
     with pytest.raises(ConfigError, match="log_loss"):
         solve_exactly(problem(rows=9, features=20, nonzeros_per_row=2, seed=0).rows, "log_loss")
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_rows_of_few_entries_are_solved_as_dense_ones(monkeypatch: pytest.MonkeyPatch, loss: str) -> None:
+    rows = problem(rows=60, features=3000, nonzeros_per_row=8, seed=3).rows
+    found = []
+    for share in (0.0, 1.0):
+        monkeypatch.setattr(exact, "SPARSE", share)
+        found.append(solve_exactly(rows, loss, 1e-3))
+    assert np.allclose(found[0].weights, found[1].weights, rtol=1e-8, atol=1e-10)
+    assert max(one.gap for one in found) < 1e-12

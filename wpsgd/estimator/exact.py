@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +29,7 @@ PATIENCE = 12  # steps without a smaller gap: rounding has the last word
 STAY_INSIDE = 0.995  # of the way to the next bound
 REFINEMENTS = 2
 RANK = 1e-14  # singular values below this, relative to the largest, are none
+SPARSE = 0.05  # share of entries up to which products of sparse rows are the cheaper
 AT_BOUND = 1e-7  # of the distance between the bounds
 
 
@@ -77,9 +79,12 @@ def solve_exactly(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Problem:
-    """z: rows times labels, float64 (n, columns in use); h, u: float64 (n,); whole: b to weights."""
+    """z: rows times labels, float64 (n, columns in use), CSR where only Z Z' needs it and entries are few.
 
-    z: Floats
+    h, u: float64 (n,); whole: b to weights
+    """
+
+    z: Any
     h: Floats
     u: Floats
     whole: Callable[[Floats], Floats]
@@ -90,7 +95,10 @@ class _Problem:
         labels = rows.labels.astype(np.float64)
         matrix = rows.to_scipy().astype(np.float64)
         used = np.unique(matrix.indices)  # columns of zeros have no say
-        z = matrix[:, used].toarray() * labels[:, None]
+        z: Any = matrix[:, used].multiply(labels[:, None]).tocsr()
+        wide = z.shape[0] <= z.shape[1]
+        if not wide or z.nnz > SPARSE * z.shape[0] * z.shape[1]:
+            z = z.toarray()
 
         def whole(b: Floats) -> Floats:
             weights = np.zeros(rows.features)
@@ -98,7 +106,9 @@ class _Problem:
             return weights
 
         h = 0.5 / c if squared else np.zeros(len(c))
-        gram = z @ z.T if z.shape[0] <= z.shape[1] else None
+        gram = None
+        if wide:
+            gram = np.asarray(z @ z.T) if isinstance(z, np.ndarray) else (z @ z.T).toarray()
         return cls(z, h, np.full(len(c), np.inf) if squared else c, whole, gram)
 
     def weights(self, b: Floats) -> Floats:
@@ -106,11 +116,17 @@ class _Problem:
 
     def slope(self, b: Floats) -> Floats:
         """1 - Kb, what each variable could still gain."""
-        return np.asarray(1.0 - self.z @ (self.z.T @ b) - self.h * b)
+        return np.asarray(1.0 - self.pulled(b) - self.h * b)
+
+    def pulled(self, b: Floats) -> Floats:
+        """Z Z' b, by the smaller of both."""
+        if self.gram is not None and self.z.shape[0] <= self.z.shape[1]:
+            return np.asarray(self.gram @ b)
+        return np.asarray(self.z @ (self.z.T @ b))
 
     def gap(self, b: Floats) -> float:
         """(F(w) - D(alpha)) / lambda at w = Z'b, for 0 <= b <= u."""
-        short = 1.0 - self.z @ (self.z.T @ b)
+        short = 1.0 - self.pulled(b)
         boxed = np.isfinite(self.u)
         loss = np.maximum(short, 0.0)
         c = np.where(boxed, self.u, 0.5 / np.where(boxed, 1.0, self.h))
@@ -244,7 +260,7 @@ def _on_active_set(problem: _Problem, b: Floats) -> Floats:
     free = ~top & (b > AT_BOUND * span)
     snapped = np.where(top, problem.u, 0.0)
     if free.any():
-        snapped[free] = _unbound(problem, free, 1.0 - problem.z[free] @ (problem.z.T @ snapped))
+        snapped[free] = _unbound(problem, free, 1.0 - problem.pulled(snapped)[free])
     inside = np.clip(snapped, 0.0, problem.u)
     if float(np.abs(inside - snapped).max()) > AT_BOUND * float(span.max()):
         return b
@@ -253,13 +269,15 @@ def _on_active_set(problem: _Problem, b: Floats) -> Floats:
 
 def _unbound(problem: _Problem, free: NDArray[np.bool_], rest: Floats) -> Floats:
     """The x with (Z Z' + diag(h)) x = rest on the free variables."""
-    z, h = problem.z[free], problem.h[free]
-    if problem.gram is None and not h.any():
+    h = problem.h[free]
+    if problem.gram is not None:
+        whole = problem.gram[np.ix_(free, free)] + np.diag(h)
+        return np.asarray(linalg.lstsq(whole, rest, cond=RANK, check_finite=False)[0])
+    z = problem.z[free]
+    if not h.any():
         # w comes first, from Z itself: forming Z Z' would square its condition
         change = linalg.lstsq(z, rest, cond=RANK, check_finite=False)[0]
         return np.asarray(linalg.lstsq(z.T, change, cond=RANK, check_finite=False)[0])
-    if problem.gram is not None:
-        return np.asarray(linalg.lstsq(z @ z.T + np.diag(h), rest, cond=RANK, check_finite=False)[0])
     # w is what minimises ||(rest - Z w) / sqrt(h)||^2 + ||w||^2, and x = (rest - Z w) / h
     root = np.sqrt(h)
     stacked = np.vstack([z / root[:, None], np.eye(z.shape[1])])
