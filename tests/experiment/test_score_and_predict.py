@@ -98,7 +98,12 @@ def test_labels_of_the_training_decide_which_class_is_positive(tmp_path: Path) -
     rng = np.random.default_rng(0)
     data.write_text("".join(f"{n % 3} 1:{rng.normal() + n % 3!r} 2:1\n" for n in range(60)))
     train = ["--data", data, "--strategies", "sequential", "--out", tmp_path / "run"]
-    done("run", "small", *train, *settings(data__positive="[0.0,2.0]", report__figures="false"))
+    done(
+        "run",
+        "small",
+        *train,
+        *settings(data__positive="[0.0,2.0]", report__figures="false", model__alpha=0.1),
+    )
     model = tmp_path / "run" / "models" / "sequential.npz"
     content = json.loads(done("score", model, data, "--json").out)
     rows = read_svmlight(data, positive=[0.0, 2.0]).unit_norm()
@@ -188,7 +193,10 @@ def test_a_test_file_with_labels_of_no_training_row_is_refused(tmp_path: Path) -
     answer = call(*run, *settings(data__positive="[1.0]", data__test=f'"{test}"'))
     assert (answer.code, "t.svm: label 7 of no training row" in answer.errors[0]) == (1, True)
     one = lines(tmp_path / "one.svm", [1, 1])
-    done(*run, *settings(data__positive="[1.0]", data__test=f'"{one}"', report__figures="false"))
+    done(
+        *run,
+        *settings(data__positive="[1.0]", data__test=f'"{one}"', report__figures="false", model__alpha=0.1),
+    )
 
 
 def test_files_of_an_older_version_are_judged_by_their_signs_or_by_what_is_named(tmp_path: Path) -> None:
