@@ -24,6 +24,7 @@ from wpsgd.learners.threaded import ThreadedLearner
 
 ORDER: dict[str, Any] = {"seed": 0, "rank": 0}
 STEP = StepSize("constant", 1e-2, eta0=0.1)
+SHORT = StepSize("constant", 1e-2, eta0=0.003)  # which no kind of learner has to bound
 
 
 def some_rows(weighted: bool = True) -> Rows:
@@ -70,7 +71,7 @@ def test_losses_are_those_of_the_models_that_rows_met(
 
 def kinds(name: str) -> dict[str, SGDLearner]:
     """Learners whose iterates are those of a plain one, to the bit or nearly."""
-    rows, objective = some_rows(), Objective(name, STEP, w0=0.3)
+    rows, objective = some_rows(), Objective(name, SHORT, w0=0.3)
     threads = make_learner(rows, objective, InNode(threads=2), **ORDER)
     threads._side_by_side = lambda order, etas, scales: _alone(threads, order, etas, scales)  # type: ignore
     return {
@@ -87,14 +88,15 @@ def _alone(learner: ThreadedLearner, order: Any, etas: Any, scales: Any) -> int:
     for place in range(len(order)):
         one = slice(place, place + 1)
         shared = (learner.weights, learner._carry, *learner._arrays, order[one], etas[one], scales[place:])
-        hogwild_pass(*shared, 0, 1, learner._loss, 0.0, 0, 0, np.empty(0), learner._seen_by[place % 2])
+        settings = (0, 1, learner._loss, learner.reach, 0.0, 0, 0)
+        hogwild_pass(*shared, *settings, np.empty(0), learner._seen_by[place % 2])
     learner._carry[0] = scales[len(order)]
     return len(order)
 
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_every_kind_of_learner_adds_up_the_same_losses(name: str) -> None:
-    plain = make_learner(some_rows(), Objective(name, STEP, w0=0.3), **ORDER)
+    plain = make_learner(some_rows(), Objective(name, SHORT, w0=0.3), **ORDER)
     plain.watch_losses()
     plain.advance(150)
     expected = plain.taken_losses()
