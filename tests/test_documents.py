@@ -125,7 +125,7 @@ def test_the_commands_of_the_readme_exist() -> None:
     commands = get_command(app).commands  # type: ignore[attr-defined]
     lines = [line for block in blocks("README.md", "sh") for line in block.splitlines()]
     used = {match[1] for line in lines if (match := re.search(r"(?:wpsgd|wpsgd\.experiment) (\w+)", line))}
-    assert used == {"run", "simulate", "score", "data", "doctor"}
+    assert used == {"run", "simulate", "score", "predict", "export", "combine", "data", "doctor"}
     assert used <= commands.keys()
 
 
