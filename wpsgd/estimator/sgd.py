@@ -164,10 +164,13 @@ class Trainer:
 
     def _margins(self, vector: FloatArray, targets: NDArray[Any], label: Any, weights: Weights) -> Margins:
         numbers = spread(len(self.rows), JUDGED // (1 if self.counts is None else self.runtime.ranks) + 1)
-        rows = self.rows.held(self.places(numbers))
         signs = np.where(targets[numbers] == label, 1.0, -1.0)
-        counted = np.ones(len(rows)) if weights is None else weights[numbers]
-        return decision_values(vector, rows) * signs, counted
+        counted = np.ones(len(numbers)) if weights is None else weights[numbers]
+        places, values = self.places(numbers), np.empty(len(numbers))
+        for first in range(0, len(places), WATCHED):  # few rows are copied at a time
+            part = slice(first, first + WATCHED)
+            values[part] = decision_values(vector, self.rows.held(places[part]))
+        return values * signs, counted
 
     def places(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
         """Where in `rows` the rows of these numbers lie, which count as those of a problem's labels do."""
