@@ -1,4 +1,4 @@
-"""Run by ranks: one thing after the other fails on one of them; rank 0 writes what each saw and when.
+"""Run by ranks: one thing after the other fails on one of them; rank 0 writes what each saw.
 
 The ranks then end the job as a command does when a run has failed. Argument: the file for rank 0.
 """
@@ -110,7 +110,7 @@ def seen(broken: Job) -> dict[str, Any]:
     try:
         runtime.run(broken)
     except Exception as error:
-        return {"kind": type(error).__name__, "message": str(error), "time": time.time()}
+        return {"kind": type(error).__name__, "message": str(error)}
     return {"kind": "nothing"}
 
 
