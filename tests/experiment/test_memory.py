@@ -90,6 +90,15 @@ def test_what_is_foreseen_of_a_text_is_roughly_what_is_read(
         assert 1 / roughly < getattr(before, name) / getattr(after, name) < roughly, name
 
 
+@pytest.mark.parametrize("end", ["\n", ""])
+def test_the_last_line_of_a_short_text_counts_too(tmp_path: Path, end: str) -> None:
+    path = tmp_path / "rows.svm"
+    path.write_text("+1 1:1\n-1 2:1\n+1 1:1 300000:1" + end)
+    before, after = foreseen(DataSettings(source=str(path)), ModelSettings()), extent_of(load_data(path))
+    assert before is not None
+    assert (before.rows, before.features, before.nonzeros) == (after.rows, after.features, after.nonzeros)
+
+
 def test_a_twin_is_foreseen_without_making_it() -> None:
     before = foreseen(DataSettings(source="real-sim-twin", scale=0.1), ModelSettings())
     after = extent_of(load_data("real-sim-twin", scale=0.1, test=0.2))

@@ -111,7 +111,9 @@ def _of_text(path: Path) -> tuple[int, int, int] | None:
     files = [file for file in files_of(path) if file.stat().st_size] or list(files_of(path))
     with opened(files[0]) as stream:
         start = stream.read(SAMPLE)
-    lines = start.splitlines()[:-1] or [start]
+    lines = start.splitlines()
+    if len(start) == SAMPLE:  # the last line is cut off
+        lines = lines[:-1] or lines
     size = sum(file.stat().st_size * (COMPRESSION if is_compressed(file) else 1) for file in files)
     larger = max(1.0, size / max(1, sum(map(len, lines)) + len(lines)))
     indices = [int(index) for line in lines for index in INDEX.findall(line)]
