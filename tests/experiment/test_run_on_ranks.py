@@ -159,9 +159,7 @@ def test_ctrl_c_at_the_launcher_reaches_the_ranks(tmp_path: Path) -> None:
 
 def test_a_rank_that_raises_ends_all_with_one_traceback(tmp_path: Path) -> None:
     note = tmp_path / "failed"
-    answer = spawn(
-        "run", *LONG, "--out", tmp_path / "x", ranks=2, script="failing_rank.py", FAILED=str(note)
-    )
+    answer = spawn("run", *LONG, "--out", tmp_path / "x", ranks=2, script="failing_rank.py", FAILED=str(note))
     assert note.exists()
     assert answer.code != 0
     assert answer.err.count("Traceback (most recent call last)") == 1
