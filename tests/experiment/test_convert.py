@@ -98,8 +98,8 @@ def test_a_model_trained_on_a_store_scores_the_same_on_the_text(
     data = load(tmp_path / "store", unit_norm=unit_norm)
     assert data.stored is not None
     with np.load(trained["model"]) as model:
-        weights, bias = model["weights"], json.loads(str(model["settings"]))["intercept"]
-    moved = np.append(weights[data.stored.columns], bias)
+        weights, intercepts = model["weights"], model["intercepts"]
+    moved = np.append(weights[data.stored.columns], intercepts)
     assert evaluate.accuracy(moved, data.train) == scored["accuracy"]
 
 
