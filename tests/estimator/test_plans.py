@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from scipy import sparse
+from sklearn.exceptions import ConvergenceWarning
 
 from wpsgd import WPSGDClassifier
 from wpsgd.data.rows import Rows
@@ -106,3 +107,16 @@ def test_an_interior_point_of_a_dense_table_costs_time_by_its_rows(monkeypatch: 
     for loss in ("hinge", "squared_hinge"):
         solve_exactly(table(1500, 4), loss, 1e-3)
     assert set(sizes) == {5}
+
+
+@pytest.mark.parametrize(("loss", "columns"), [("hinge", 20), ("squared_hinge", 600)])
+@pytest.mark.parametrize("most", [1, 2, 5])
+def test_no_more_passes_than_max_iter_are_made_or_told(loss: str, columns: int, most: int) -> None:
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(1500, columns))
+    y = X[:, 0] + rng.normal(size=1500) > 0.0
+    keys: dict[str, Any] = {"alpha": 1e-7, "tol": 1e-15, "max_iter": most, "random_state": 0}
+    with pytest.warns(ConvergenceWarning, match=f"max_iter={most} "):
+        model = WPSGDClassifier(loss, **keys).fit(X, y)
+    assert model.n_iter_ <= most
+    assert max(event["round"] for event in model.trace_) <= most

@@ -124,7 +124,8 @@ class _Search:
     def done(self) -> bool:
         """Whether the goal is met, or may not be worked for any longer."""
         if not self.ended and self.gap > self.goal:
-            self.ended = "max_seconds" if self.halted() else "max_iter" if self.left <= 0.0 else ""
+            used_up = self.left * len(self.rows) < 0.5  # visits are whole
+            self.ended = "max_seconds" if self.halted() else "max_iter" if used_up else ""
         return bool(self.ended) or self.gap <= self.goal
 
     def halted(self) -> bool:
@@ -158,15 +159,17 @@ class _Search:
         if self.dual is not None:
             solver.dual[:] = self.dual
             solver.weights[:] = weights_of(self.rows, self.dual, self.alpha)
-        most, seen = min(most, self.left) * len(self.rows), 0
+        left = max(1, ceil(min(self.left, 1e15) * len(self.rows)))  # of max_iter's visits
+        most, seen = min(most * len(self.rows), left), 0
         while not solver.converged and (solver.visits < most or not solver.visits) and not self.halted():
-            solver.advance(solver.left)
+            solver.advance(min(solver.left, left - solver.visits))
             if self.tell is not None and len(solver.history) > seen:
                 seen, last = len(solver.history), solver.history[-1]
                 self.tell(told(f"pass {last.epochs:.1f}", last.objective, last.gap))
-        last = solver.certify()
+        passed = solver.visits / len(self.rows)
+        solver.certify()  # looks at all rows and moves nothing: no pass of max_iter
         trace = [look(*one) for one in solver.history[:-1]]
-        self._take(solver.weights, solver.dual, last.epochs, trace)
+        self._take(solver.weights, solver.dual, passed, trace)
 
     def _take(
         self, weights: FloatArray, dual: NDArray[np.float64], epochs: float, trace: list[Event]
