@@ -25,7 +25,7 @@ def table(rows: int, columns: int, size: float = 1.0) -> Rows:
 def noted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The stages that a solve goes through."""
     seen: list[str] = []
-    for name in ("exactly", "newton", "passes"):
+    for name in ("exactly", "newton", "passes", "rounded"):
         stage = getattr(dual._Search, name)
 
         def told(self: Any, *args: Any, name: str = name, stage: Any = stage) -> None:
@@ -42,7 +42,8 @@ def noted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         (300, 5, "hinge", ["exactly"]),
         (300, 5, "squared_hinge", ["newton"]),
         (20, 50, "squared_hinge", ["exactly"]),
-        (5000, 5, "hinge", ["passes"]),
+        (5000, 5, "hinge", ["rounded"]),
+        (5000, 300, "hinge", ["passes"]),
         (5000, 5, "squared_hinge", ["newton"]),
     ],
 )
@@ -58,7 +59,7 @@ def test_what_is_foreseen_to_cost_least_comes_first(
 def test_factorisations_take_over_where_passes_have_cost_as_much(monkeypatch: pytest.MonkeyPatch) -> None:
     seen, rows = noted(monkeypatch), table(1200, 6, size=1e3)
     found = dual.solve(rows, "hinge", 1e-4, tol=1e-9, max_epochs=100_000, seed=0)
-    assert seen == ["passes", "exactly"]
+    assert seen == ["rounded", "passes", "exactly"]
     assert found.trace[-1]["gap"] <= 1e-9
     assert not found.unmet
 

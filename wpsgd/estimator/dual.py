@@ -1,7 +1,8 @@
 """Trains one two-class problem by its dual: certified, and to machine precision where rows are few.
 
-Passes, factorisations and Newton steps, in the order of what they are foreseen to cost on these rows
-(costs.py); each goes on from what the one before it found, and the best model by F is kept.
+Passes, factorisations and Newton steps (rounding.py: of the hinge too), in the order of what they are
+foreseen to cost on these rows (costs.py); each goes on from what the one before it found, and the best model
+by F is kept.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from math import ceil, inf
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +23,7 @@ from wpsgd.estimator import costs
 from wpsgd.estimator.exact import solve_exactly
 from wpsgd.estimator.judging import Found, judged, look, lower_bound, solved, told, weights_of
 from wpsgd.estimator.newton import minimise
+from wpsgd.estimator.rounding import rounded
 from wpsgd.estimator.solved import Solved
 from wpsgd.trace import Event
 
@@ -81,6 +84,10 @@ def _plan(search: _Search) -> Iterator[Callable[[], None]]:
             yield partial(search.passes, costs.newton(rows) / one_pass)
         yield search.newton
     else:
+        if costs.steps_are_cheap(rows):
+            if search.dual is not None:  # what another fit left may be near
+                yield partial(search.passes, costs.newton(rows) / one_pass)
+            yield search.rounded
         yield partial(search.passes, factorisations / one_pass)
         if factorisations <= search.left * one_pass:
             yield search.exactly
@@ -153,6 +160,18 @@ class _Search:
         )
         self._take(result.weights, result.dual, result.steps, result.trace)
 
+    def rounded(self) -> None:
+        """Newton steps on the hinge with its kink rounded off, until it takes too many."""
+        begun, trace = self.spent, list[Event]()
+        about: dict[str, Any] = {"goal": self.goal, "seed": self.seed, "most_steps": self.left}
+        for found in rounded(self.rows, self.alpha, **about, halted=self.halted):
+            self.spent = begun + found.epochs
+            self._keep(found._replace(trace=list(trace)))
+            seen = found.epochs, found.objective, found.objective - found.bound
+            trace.append(look(*seen))
+            if self.tell is not None:
+                self.tell(told(f"step {seen[0]:.1f}", *seen[1:]))
+
     def passes(self, most: float) -> None:
         """Dual ascent, for so many passes at most."""
         solver = DualSolver(self.rows, self.loss, self.alpha, tol=self.goal, seed=self.seed, absolute=True)
@@ -174,9 +193,12 @@ class _Search:
     def _take(
         self, weights: FloatArray, dual: NDArray[np.float64], epochs: float, trace: list[Event]
     ) -> None:
-        """Keeps what was found, to go on from the highest of the lower bounds: zeros have one too, 0."""
         self.spent += epochs
+        self._keep(judged(self.rows, self.loss, self.alpha, weights, dual, float(epochs), trace))
+
+    def _keep(self, found: Found) -> None:
+        """Keeps what was found, to go on from the highest of the lower bounds: zeros have one too, 0."""
         best = max((one.bound for one in self.found), default=0.0)
-        self.found.append(judged(self.rows, self.loss, self.alpha, weights, dual, float(epochs), trace))
-        if self.found[-1].bound > best:
-            self.dual = dual
+        self.found.append(found)
+        if found.bound > best:
+            self.dual = found.dual

@@ -22,7 +22,7 @@ from wpsgd.errors import ConfigError, nearest
 from wpsgd.estimator.curvature import Design, Stand
 from wpsgd.estimator.judging import look, told
 from wpsgd.kernels.losses import LOSSES
-from wpsgd.kernels.newton import along, slopes
+from wpsgd.kernels.newton import along, parts_at, slopes
 from wpsgd.learners.sgd import kernel_arrays
 from wpsgd.trace import Event
 
@@ -62,23 +62,22 @@ def minimise(
     start: NDArray[np.floating] | None = None,
     halted: Callable[[], bool] = lambda: False,
     tell: Callable[[str], None] | None = None,
+    width: float = 0.0,
 ) -> NewtonResult:
     """The weights whose duality gap is at most `goal`, or the best that there are.
 
     Rows of weight 0 must be left out. start: weights to begin with, where F is below that of w = 0
-    halted: asked between two passes over the rows, whether to end. Raises ConfigError, DataError.
+    halted: asked between two passes over the rows, whether to end
+    width: of the parabola that rounds off the hinge, whose gap this is then. Raises ConfigError, DataError.
     """
-    if loss not in SMOOTH_LOSSES:
+    if loss not in SMOOTH_LOSSES and not (loss == "hinge" and width > 0.0):
         allowed = ", ".join(SMOOTH_LOSSES)
         raise ConfigError(
             f"loss {loss!r}: Newton's method takes one of {allowed}{nearest(loss, SMOOTH_LOSSES)}"
         )
     check_alpha(alpha)
-    search = _Search(Design(rows, alpha, 1.0 / total_weight(rows)), LOSSES[loss], halted)
-    now = search.at(np.zeros(rows.features))
-    if start is not None and start.any():
-        begun = search.at(start.astype(np.float64))
-        now = begun if begun.value < now.value else now
+    search = _Search(Design(rows, alpha, 1.0 / total_weight(rows)), LOSSES[loss], halted, width)
+    now = search.begun(start)
     best = search.descended(now, goal, most_steps, tell)
     looks = [look(*seen) for seen in search.history]
     return NewtonResult(best.weights, search.dual_at(best), len(looks) - 1, best.gap, looks[:-1])
@@ -98,8 +97,8 @@ class _Point:
 
 
 class _Search:
-    def __init__(self, design: Design, loss: int, halted: Callable[[], bool]) -> None:
-        self.design, self.loss, self.halted = design, loss, halted
+    def __init__(self, design: Design, loss: int, halted: Callable[[], bool], width: float = 0.0) -> None:
+        self.design, self.loss, self.halted, self.width = design, loss, halted, width
         self.stand = Stand(design)
         self.history: list[tuple[int, float, float]] = []  # step, F, gap
         *_, self._labels, self._sample_weights = kernel_arrays(design.rows)
@@ -109,10 +108,18 @@ class _Search:
         design = self.design
         m = design.margins(weights) if m is None else m
         pulls, bends = np.empty(len(m)), np.empty(len(m))
-        losses = slopes(self.loss, m, self._labels, self._sample_weights, pulls, bends)
+        losses = slopes(self.loss, m, self._labels, self._sample_weights, pulls, bends, self.width)
         gradient = design.alpha * weights - design.scale * design.pulled(pulls)
         value = design.scale * losses + 0.5 * design.alpha * float(weights @ weights)
         return _Point(weights, m, value, bends, pulls, gradient, _gap(gradient, design.alpha))
+
+    def begun(self, start: NDArray[np.floating] | None) -> _Point:
+        """At `start`, or where F is not below that of w = 0, there."""
+        if start is not None and start.any():
+            there = self.at(start.astype(np.float64))
+            if there.value < parts_at(self.loss, 0.0, self.width)[0]:
+                return there
+        return self.at(np.zeros(self.design.rows.features))
 
     def dual_at(self, point: _Point) -> Floats:
         """alpha_i = -loss'(m_i)."""
@@ -193,7 +200,7 @@ class _Line:
     def at(self, t: float) -> tuple[float, float, float]:
         """F there minus F here, and its first two derivatives."""
         search, scale = self.search, self.search.design.scale
-        value, slope, bend = along(search.loss, self.now.m, self.q, search._sample_weights, t)
+        value, slope, bend = along(search.loss, self.now.m, self.q, search._sample_weights, t, search.width)
         first, second = self.squares
         own = 0.5 * search.design.alpha * float(self.now.weights @ self.now.weights)
         change = scale * value + own + t * first + 0.5 * t * t * second - self.now.value
