@@ -87,7 +87,8 @@ def test_cases_are_timed_in_turn_and_warmed_up_without_being_counted() -> None:
     found = interleaved({"a": short, "b": long}, repeats=3)
     assert "".join(calls) == "abababab"
     assert len(found["a"].walls) == len(found["b"].walls) == 3
-    assert found["b"].wall >= 0.02 > found["b"].cpu
+    assert found["b"].wall >= 0.02
+    assert found["b"].wall > found["b"].cpu  # who sleeps takes no processor
     assert found["b"].last == "done"
 
 

@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import pytest
@@ -308,14 +309,17 @@ def test_a_second_ctrl_c_ends_at_once(tmp_path: Path) -> None:
     assert (answer.code, answer.out, answer.err) == (1, "", "interrupted\n")
 
 
-def test_a_ctrl_c_that_the_launcher_passes_on_twice_counts_once() -> None:
+def test_a_ctrl_c_that_the_launcher_passes_on_twice_counts_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr("wpsgd.experiment.signals.time", SimpleNamespace(monotonic=lambda: now[0]))
     stop = Stop()
     with stop.listening():
         stop.training = True
         signal.raise_signal(signal.SIGINT)
+        now[0] += 0.9 * ECHO
         signal.raise_signal(signal.SIGINT)
         assert stop()
-        time.sleep(1.1 * ECHO)
+        now[0] += 0.2 * ECHO
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
 
