@@ -189,7 +189,7 @@ REFUSED = {
     "a sharding that is none": (
         'sharding = "shuffeld"\n' + WP,
         '[data] sharding = "shuffeld": must be one of "contiguous", "shuffled", "proportional", "replica"'
-        "; did you mean 'shuffled'?",
+        ", \"label_skew\"; did you mean 'shuffled'?",
     ),
     "a rule that is none": (
         WP + 'rule = "step"',
