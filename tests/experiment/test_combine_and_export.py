@@ -156,6 +156,14 @@ def test_models_that_do_not_go_together_are_refused_in_one_line(tmp_path: Path) 
     assert "parts 2, 3 of 3 are missing" in done("combine", twins[0], "--out", tmp_path / "m").err
 
 
+def test_force_does_not_lose_a_model_that_is_read(tmp_path: Path) -> None:
+    one, two = node(tmp_path, "one", [1.0, 0.0], 5), node(tmp_path, "two", [1.0, 2.0], 5)
+    before = two.read_bytes()
+    refused(call("combine", one, two, "--out", two, "--force"), 2, "is a model to read")
+    refused(call("export", two, "--to", "npz", "--out", two, "--force"), 2, "is a model to read")
+    assert two.read_bytes() == before
+
+
 def refused(answer: Answer, code: int, said: str) -> None:
     assert (answer.code, answer.out, len(answer.errors)) == (code, "", 1), answer
     assert said in answer.errors[0]
@@ -165,6 +173,32 @@ def test_a_part_that_cannot_be_is_refused(tmp_path: Path) -> None:
     config = study(tmp_path)
     refused(call("run", config, "--part", "4/3"), 2, "part")
     refused(call("run", config, "--part", "1/3"), 2, "is trained by one rank")
+
+
+def test_only_strategies_that_run_must_train_a_part_alone_and_emulated_speeds_do_not_count(
+    tmp_path: Path,
+) -> None:
+    config = tmp_path / "four.toml"
+    config.write_text(
+        f'[data]\nsource = "{write_rows(tmp_path / "rows.svm", 80)}"\n[machine]\n'
+        "speeds = [1.0, 0.5, 0.25, 0.25]\n[report]\nfigures = false\nlooks = 0\n"
+        '[[strategy]]\nname = "wp"\nrounds = 2\n[[strategy]]\nname = "minibatch"\nrounds = 2\n'
+    )
+    part = ["--part", "2/3", "--out", tmp_path / "part"]
+    refused(call("run", config, *part), 2, 'name = "minibatch": its nodes need one another')
+    done("run", config, *part, "--strategies", "wp")
+    assert (tmp_path / "part" / "models" / "wp.npz").exists()
+
+
+def test_the_advice_for_classes_that_are_texts_can_be_followed(tmp_path: Path) -> None:
+    rows = write_rows(tmp_path / "rows.svm", 20)
+    x = np.eye(4)
+    for names, said in (
+        (["a", "b", "b", "a"], "with --positive"),
+        (["a", "b", "c", "d"], "number the classes"),
+    ):
+        WPSGDClassifier().fit(x, names).save(tmp_path / "texts.npz")
+        refused(call("score", tmp_path / "texts.npz", rows), 1, said)
 
 
 def trained(folder: Path, labels: tuple[int, int], **chosen: object) -> tuple[Path, Path]:

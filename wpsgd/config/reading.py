@@ -61,10 +61,16 @@ def load(
         data = raw.setdefault("data", {})
         if isinstance(data, dict):
             data["source"] = source
-    settings = _settings(raw, origins, f"{path}: with [{SMALL}]" if small else str(path))
+    file = f"{path}: with [{SMALL}]" if small else str(path)
+    settings = _settings(raw, origins, file)
     if smaller is not None and not small:
         _check_small(smaller, untouched, labels, str(path))
-    return _kept(settings, strategies)
+    settings = _kept(settings, strategies)
+    try:
+        return settings.for_its_part()
+    except ConfigError as error:
+        raise_all([Problem((), line) for line in str(error).splitlines()], origins, file)
+        raise
 
 
 def _check_small(small: object, raw: dict[str, Any], labels: Sequence[str], file: str) -> None:

@@ -45,7 +45,6 @@ class Settings:
             self._shard_dual_problems,
             self._counterfactual_problems,
             self._rank_problems,
-            self._part_problems,
         )
         if problems := [problem for check in checks for problem in check()]:
             raise ConfigError("\n".join(problems))
@@ -166,21 +165,31 @@ class Settings:
         misfits = [entry.misfit(ranks) if ranks else "" for entry in self.strategies]
         return [f"{self._where(place)} {misfit}" for place, misfit in enumerate(misfits) if misfit]
 
-    def _part_problems(self) -> list[str]:
-        if self.data.part is None:
-            return []
-        bound = [place for place, entry in enumerate(self.strategies) if not entry.trains_alone]
+    def for_its_part(self) -> Settings:
+        """The same, where all rows are trained on; else what trains on [data] part alone.
+
+        Emulated speeds are those of a cluster, in which a part has no place: it goes as fast as it can.
+        Raises ConfigError where a strategy or the number of ranks forbids a part; call it once no strategy
+        stands here that is not to run.
+        """
+        part = self.data.part
+        if part is None:
+            return self
         problems = [
-            f'{self._where(place)} name = "{self.strategies[place].name}": its nodes need one another all'
-            f' the time: [data] part = "{self.data.part}" is trained alone'
-            for place in bound
+            f'{self._where(place)} name = "{entry.name}": its nodes need one another all the time:'
+            f' [data] part = "{part}" is trained alone'
+            for place, entry in enumerate(self.strategies)
+            if not entry.trains_alone
         ]
-        if self.machine.known_ranks not in (None, 1):
+        if self.machine.ranks not in (None, 1):
+            speeds = " --set machine.speeds=[]" if self.machine.speeds else ""
             problems.append(
-                f'[data] part = "{self.data.part}": is trained by one rank, [machine] asks for'
-                f" {self.machine.known_ranks}: --set machine.ranks=1"
+                f'[data] part = "{part}": is trained by one rank, [machine] asks for {self.machine.ranks}:'
+                f" --set machine.ranks=1{speeds}"
             )
-        return problems
+        if problems:
+            raise ConfigError("\n".join(problems))
+        return replace(self, machine=self.machine.model_copy(update={"speeds": ()}))
 
     def _where(self, place: int) -> str:
         return heading(place, self.strategies[place].label)

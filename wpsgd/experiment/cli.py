@@ -57,7 +57,8 @@ Part = Annotated[
     str | None,
     typer.Option(
         metavar="I/N",
-        help="Trains on part I of N alone, from 1 on: what node I of N would hold; see wpsgd combine.",
+        help="Trains on part I of N alone, from 1 on: what node I of N would hold, at full speed;"
+        " see wpsgd combine.",
     ),
 ]
 Out = Annotated[Path | None, typer.Option(metavar="DIR", help="The run's folder; runs/CONFIG by default.")]

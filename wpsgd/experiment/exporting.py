@@ -41,6 +41,7 @@ def export_file(path: Path, to: str, out: Path | None, *, force: bool, as_json: 
     target = out or path.with_suffix(ENDINGS[to])
     model = load_model(path)
     _check_free(target, force)
+    _check_other(target, [path])
     if to == "npz":
         _saved(target, model)
     else:
@@ -75,6 +76,7 @@ def combine_files(
     if len({path.resolve() for path in paths}) < len(paths):
         raise ConfigError("combine: a model is named twice")
     _check_free(out, force)
+    _check_other(out, paths)
     nodes = [_trained(path) for path in paths]
     made = combine(nodes, chosen, rule)
     _saved(out, made.model)
@@ -140,6 +142,12 @@ def _notes(model: Model, path: Path, to: str) -> list[str]:
     if to != "npz" and model.classes is None:
         notes.append(f"{path} is of an older version, which did not store its classes: they are 1 and -1")
     return notes
+
+
+def _check_other(out: Path, models: Sequence[Path]) -> None:
+    """Raises ConfigError where the file to write is a model to read, which --force would lose."""
+    if out.resolve() in {path.resolve() for path in models}:
+        raise ConfigError(f"{out}: is a model to read: name another file with --out")
 
 
 def _check_free(path: Path, force: bool) -> None:

@@ -256,6 +256,8 @@ def _part_notes(nodes: Sequence[Trained]) -> list[str]:
         return []
     parts = known[0][0][1]
     missing = sorted({*range(1, parts + 1)} - {part[0] for part, _ in known})
+    if len(missing) == 1:
+        return [f"part {missing[0]} of {parts} is missing"]
     return [f"parts {', '.join(map(str, missing))} of {parts} are missing"] if missing else []
 
 

@@ -121,9 +121,14 @@ class Model:
     def _known(self) -> NDArray[np.float64]:
         classes = np.asarray(self.classes)
         if classes.dtype.kind not in "biuf":
+            instead = (
+                "name those that mean the second class with --positive"
+                if self.two
+                else "number the classes before the model is trained, or score it in Python"
+            )
             raise DataError(
                 f"the model's classes are texts ({listed(classes)}), a svmlight file has numbers for labels:"
-                " name those that mean the second class with --positive"
+                f" {instead}"
             )
         return classes.astype(np.float64)
 
