@@ -16,7 +16,8 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.preprocessing import StandardScaler
 
 from wpsgd import WPSGDClassifier
-from wpsgd.estimator.shortening import best_part
+from wpsgd.estimator.shortening import best_part, said_of_length
+from wpsgd.estimator.solved import Solved
 from wpsgd.evaluate import losses_at
 
 SMOOTH = ("squared_hinge", "log_loss", "modified_huber")
@@ -177,6 +178,13 @@ def test_shortening_keeps_the_direction_and_with_it_the_predictions() -> None:
         model = ours("hinge").fit(x, y)
     assert 0.0 < objective(model, x, y) < 1.0
     assert model.score(x, y) > 0.85
+
+
+@pytest.mark.parametrize(("strategy", "name"), [(None, "SGD"), ("simuparallel", "SGD"), ("admm", "ADMM")])
+def test_a_warning_of_a_bad_end_names_what_trained(strategy: str | None, name: str) -> None:
+    short = [Solved(np.ones(2), 1, [], length=0.5), Solved(np.ones(2), 1, [])]
+    said = said_of_length(short, strategy)
+    assert said.startswith(f"{name} ended above the objective of w = 0 in 1 of 2 classes")
 
 
 @pytest.mark.parametrize("loss", AT_ZERO)

@@ -78,7 +78,7 @@ def fit(estimator: Any, X: Any, y: Any, sample_weight: Any, begin: Begin) -> Fit
         solved, sigmoids = runtime.first(lambda: fitting.alone(cast(Inputs, held), last))
     else:
         solved, sigmoids = fitting.models(inputs, last)
-    warn(estimator, solver, unmet_by(runtime, solved), said_of_length(solved))
+    warn(estimator, solver, unmet_by(runtime, solved), said_of_length(solved, estimator.strategy))
     if last is not None and solver == "dual":
         last.warn_of_the_dual()
     return Fitted(whole, seed, solver, solved, sigmoids)

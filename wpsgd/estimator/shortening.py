@@ -70,10 +70,11 @@ def joined(parts: Sequence[Margins]) -> Margins:
     return np.concatenate([m for m, _ in parts]), np.concatenate([s for _, s in parts])
 
 
-def said_of_length(solved: Sequence[Solved]) -> str:
-    """What a warning says where models were shortened, else an empty string."""
+def said_of_length(solved: Sequence[Solved], strategy: object) -> str:
+    """What a warning says where models were shortened, else an empty string. strategy: of the estimator"""
     short = sum(one.length < 1.0 for one in solved)
     if not short:
         return ""
     of_all = "" if len(solved) == 1 else f" in {short} of {len(solved)} classes"
-    return f"SGD ended above the objective of w = 0{of_all}, and the weights were made shorter"
+    trainer = {"admm": "ADMM", "cocoa": "CoCoA"}.get(str(strategy), "SGD")
+    return f"{trainer} ended above the objective of w = 0{of_all}, and the weights were made shorter"
