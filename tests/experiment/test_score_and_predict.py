@@ -184,7 +184,8 @@ def test_labels_that_the_training_did_not_have_are_named(of_four: Path, tmp_path
     assert (answer.code, answer.out, said in answer.errors[0]) == (1, "", True)
     answer = call("score", of_four, data, "--positive", "8")
     assert (answer.code, "--positive 8 is no label" in answer.errors[0]) == (1, True)
-    assert "was trained with 1, 3 as +1" in done("score", of_four, data, "--positive", "9").err
+    said = "--positive 9: counts as +1 here, all other labels as -1; the model was trained with 1, 3 as +1"
+    assert said in done("score", of_four, data, "--positive", "9").err
 
 
 def test_a_test_file_with_labels_of_no_training_row_is_refused(tmp_path: Path) -> None:

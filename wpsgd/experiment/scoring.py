@@ -113,7 +113,8 @@ def _asked(model: Model, labels: Floats, positive: Floats, data: Path) -> Floats
     if model.classes is not None and model.classes.dtype.kind in "biuf":
         trained, known = model.labels_of(1), np.union1d(known, model.classes.astype(np.float64))
         if not np.array_equal(positive, trained):
-            note(f"--positive {listed(positive)}: the model was trained with {listed(trained)} as +1")
+            now = f"--positive {listed(positive)}: counts as +1 here, all other labels as -1"
+            note(f"{now}; the model was trained with {listed(trained)} as +1")
     if len(absent := np.setdiff1d(positive, known)):
         raise DataError(f"{data}: --positive {plain(absent[0])} is no label, there are {listed(known)}")
     return signs(labels, positive)
