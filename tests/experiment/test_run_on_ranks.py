@@ -170,7 +170,7 @@ def test_a_rank_that_raises_ends_all_with_one_traceback(tmp_path: Path) -> None:
 
 def test_divergence_on_ranks_is_told_once(tmp_path: Path) -> None:
     steps = settings(model__loss="squared_hinge", model__learning_rate="constant", model__eta0=100)
-    far = [*steps, *settings(model__w0=1e200, report__looks=0)]
+    far = [*steps, *settings(model__w0=1.7e308, report__looks=0)]
     answer = spawn("run", *SMALL, *far, "--strategies", "simuparallel", "--out", tmp_path / "x", ranks=2)
     assert answer.code != 0
     assert len(answer.errors) == 1
