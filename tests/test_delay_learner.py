@@ -189,13 +189,23 @@ def test_a_step_size_for_each_coordinate_is_refused_where_there_is_one_for_all(i
         some_learner(inside, step=StepSize("adagrad", 0.02))
 
 
-def test_range_checks_that_let_nothing_through_are_told() -> None:
+@pytest.mark.parametrize(
+    ("step", "advice"),
+    [
+        (StepSize("constant", 1e-3, 900.0), "lower eta0 (now 900, learning_rate 'constant')"),
+        (
+            StepSize("pegasos", 1e-3),
+            "raise alpha (now 0.001), or take learning_rate 'invscaling' with a small eta0 ('pegasos' has none)",
+        ),
+    ],
+)
+def test_range_checks_that_let_nothing_through_name_a_key_that_helps(step: StepSize, advice: str) -> None:
     # from 0, a long step takes any row past 1
-    objective = Objective("hinge", StepSize("constant", 1e-3, 900.0))
+    objective = Objective("hinge", step)
     learner = make_learner(some_rows(), objective, InNode(2, range_check=True), seed=0, rank=1)
     with pytest.raises(ConfigError) as refusal:
         learner.advance(1000)
     assert str(refusal.value) == (
         "rank 1: range_check abandoned 60 rows in a row at step 1, each would cross its fixed point:"
-        " lower eta0 or leave it out"
+        f" {advice}, or leave it out"
     )

@@ -200,6 +200,22 @@ def test_a_file_that_was_cut_off_does_not_stay_for_ever(
     assert "a process has been at work" in refused(tmp_path / "run")
 
 
+def test_waiting_for_a_file_that_cannot_be_read_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(claim, "PATIENCE", 7200.0)
+    left(tmp_path / "run", None, silent=-3600.0)
+    said: list[str] = []
+    waiting = threading.Thread(target=Claim(tmp_path / "run", said.append).take)
+    waiting.start()
+    while not said:
+        assert waiting.is_alive()
+        time.sleep(0.01)
+    assert ": waiting up to 7200 s for a process whose running.json cannot be read to end" in said[0]
+    (tmp_path / "run" / "running.json").unlink()
+    waiting.join()
+
+
 def test_of_many_who_find_a_dead_one_a_single_one_takes_its_place(tmp_path: Path) -> None:
     for _ in range(20):
         left(tmp_path / "run", replace(this_process(), started="1", token="gone"))

@@ -82,9 +82,9 @@ class Claim:
             ending = needed - silent <= PATIENCE or (found is not None and self._is_requeued(found))
             if time.monotonic() - began > (PATIENCE if ending else MOMENT):
                 raise ConfigError(self._busy(found, needed, silent))
-            if ending and not told and found is not None:
-                told = True
-                self._say(f"note: {self.folder}: waiting up to {PATIENCE:.0f} s for {found} to end")
+            if ending and not told:
+                told, who = True, found or f"a process whose {self.path.name} cannot be read"
+                self._say(f"note: {self.folder}: waiting up to {PATIENCE:.0f} s for {who} to end")
             time.sleep(POLL)
         threading.Thread(target=self._beat, name="wpsgd-claim", daemon=True).start()
 
@@ -164,7 +164,7 @@ class Claim:
 
     def _busy(self, found: Holder | None, needed: float, silent: float) -> str:
         who = str(found or "a process")
-        since = f" since {found.since}" if found else ""
+        since = f" since {found.since}" if found and found.since else ""
         gone = f"; if that process is gone, remove {self.path}" if needed < inf else ""
         return (
             f"{self.folder}: {who} has been at work in it{since}, last heard of {silent:.0f} s ago:"
