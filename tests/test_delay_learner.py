@@ -195,7 +195,8 @@ def test_a_step_size_for_each_coordinate_is_refused_where_there_is_one_for_all(i
         (StepSize("constant", 1e-3, 900.0), "lower eta0 (now 900, learning_rate 'constant')"),
         (
             StepSize("pegasos", 1e-3),
-            "raise alpha (now 0.001), or take learning_rate 'invscaling' with a small eta0 ('pegasos' has none)",
+            "raise alpha (now 0.001), or take learning_rate 'invscaling' with a small eta0"
+            " ('pegasos' has none)",
         ),
     ],
 )

@@ -71,8 +71,8 @@ class DelayLearner(SGDLearner):
             if fruitless > self.rows + self.delay:
                 raise ConfigError(
                     f"rank {self.order.rank}: range_check abandoned {self.rows} rows in a row at step"
-                    f" {self.steps + 1}, each would cross its fixed point: {self.objective.step.advice}, or leave"
-                    " it out"
+                    f" {self.steps + 1}, each would cross its fixed point:"
+                    f" {self.objective.step.advice}, or leave it out"
                 )
 
     def _next_pieces(self, wanted: int) -> int:
