@@ -77,7 +77,8 @@ def read_blocks(path: Path, terms: Terms, jobs: int = 1, span: Span | None = Non
     files = files_of(path)
     lines = dict.fromkeys(files, 0)
     pieces = _pieces(files, span)
-    if any(reads_once(file) or is_compressed(file) for file in files):
+    # not of a pipe: Ctrl-C would wait for a thread that waits for whoever writes
+    if any(map(is_compressed, files)) and not any(map(reads_once, files)):
         pieces = ahead(pieces)
 
     def work(piece: Piece) -> tuple[Path, Block]:
