@@ -193,7 +193,7 @@ def test_numbers_of_runs_that_are_not_there_are_kept_and_marked(
     runs = tmp_path / "runs"
     (runs / "a" / "x").mkdir(parents=True)
     monkeypatch.setattr(paper, "by_seed", lambda folder: {"0": {"new": None}})
-    monkeypatch.setattr(paper, "facts", lambda found: {"new": told})
+    monkeypatch.setattr(paper, "facts", lambda found: {"new": {"F at 60%": 2.0}})
     for more, kept in ((["--add"], {"a x": {"wp", "new"}, "b y": {"wp"}}), ([], {"a x": {"new"}})):
         monkeypatch.setattr(
             "sys.argv", ["paper", "--runs", str(runs), "--out", str(tmp_path / "paper"), *more]
