@@ -56,6 +56,15 @@ def test_what_is_foreseen_to_cost_least_comes_first(
     assert found.trace[-1]["gap"] <= 1e-3
 
 
+def test_passes_come_first_over_sparse_rows_of_few_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    X = sparse.random_array((5000, 120), density=0.1, rng=rng, format="csr")
+    y = np.where(X @ rng.normal(size=120) > 0, 1.0, -1.0)
+    seen = noted(monkeypatch)
+    dual.solve(Rows.from_scipy(X, y), "hinge", 1e-4, tol=1e-3, max_epochs=1000, seed=0)
+    assert seen[0] == "passes"
+
+
 def test_factorisations_take_over_where_passes_have_cost_as_much(monkeypatch: pytest.MonkeyPatch) -> None:
     seen, rows = noted(monkeypatch), table(1200, 6, size=1e3)
     found = dual.solve(rows, "hinge", 1e-4, tol=1e-9, max_epochs=100_000, seed=0)

@@ -85,7 +85,8 @@ def _plan(search: _Search) -> Iterator[Callable[[], None]]:
         yield search.newton
     else:
         if costs.steps_are_cheap(rows):
-            if search.dual is not None:  # what another fit left may be near
+            # what another fit left may be near, and passes over sparse rows cost little beside Newton steps
+            if search.dual is not None or costs.row_by_row(rows):
                 yield partial(search.passes, costs.newton(rows) / one_pass)
             yield search.rounded
         yield partial(search.passes, factorisations / one_pass)
