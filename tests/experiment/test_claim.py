@@ -158,6 +158,17 @@ def test_what_squeue_answers(
     assert claim.job_state("17") == state
 
 
+def waits(folder: Path) -> tuple[threading.Thread, list[str]]:
+    """A thread that wants a folder and has said that it waits, and what it says."""
+    said: list[str] = []
+    waiting = threading.Thread(target=Claim(folder, said.append).take)
+    waiting.start()
+    while not said:
+        assert waiting.is_alive()
+        time.sleep(0.01)
+    return waiting, said
+
+
 def test_a_requeued_job_waits_for_what_it_was_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLURM_JOB_ID", "17")
     monkeypatch.setenv("SLURM_RESTART_COUNT", "2")
@@ -165,12 +176,7 @@ def test_a_requeued_job_waits_for_what_it_was_before(tmp_path: Path, monkeypatch
     left(tmp_path / "run", before, silent=claim.REQUEUED + 1.0)
     assert "was not heard of" in taken(tmp_path / "run")[0]
     path = left(tmp_path / "run", before)
-    said: list[str] = []
-    waiting = threading.Thread(target=Claim(tmp_path / "run", said.append).take)
-    waiting.start()
-    while not said:
-        assert waiting.is_alive()
-        time.sleep(0.01)
+    waiting, said = waits(tmp_path / "run")
     assert ": waiting up to " in said[0]
     path.unlink()
     waiting.join()
@@ -205,12 +211,7 @@ def test_waiting_for_a_file_that_cannot_be_read_is_said(
 ) -> None:
     monkeypatch.setattr(claim, "PATIENCE", 7200.0)
     left(tmp_path / "run", None, silent=-3600.0)
-    said: list[str] = []
-    waiting = threading.Thread(target=Claim(tmp_path / "run", said.append).take)
-    waiting.start()
-    while not said:
-        assert waiting.is_alive()
-        time.sleep(0.01)
+    waiting, said = waits(tmp_path / "run")
     assert ": waiting up to 7200 s for a process whose running.json cannot be read to end" in said[0]
     (tmp_path / "run" / "running.json").unlink()
     waiting.join()
