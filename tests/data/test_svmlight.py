@@ -90,7 +90,7 @@ def test_a_stated_base_overrules_the_guess(write: Write) -> None:
 def test_files_read_together_share_base_columns_and_classes(write: Write) -> None:
     train = write("2 0:1 3:1\n1 1:1\n", "train.svm")
     test = write("1 1:1 9:1\n", "test.svm")
-    (first, second), zero_based = read_together([train, test])
+    (first, second), zero_based, *_ = read_together([train, test])
     assert first.features == second.features == 10
     assert second.indices.tolist() == [1, 9]
     assert second.labels.tolist() == [-1.0]

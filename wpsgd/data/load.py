@@ -26,7 +26,7 @@ from wpsgd.data.sample_weights import ClassWeight, read_weights, weighted
 from wpsgd.data.source import expanded, is_pattern, is_stdin
 from wpsgd.data.split import are_stratified, last_of_each, stratified
 from wpsgd.data.store import is_store
-from wpsgd.data.svmlight import ZeroBased, read_with_classes
+from wpsgd.data.svmlight import ZeroBased, read_together
 from wpsgd.data.synthetic import kdd2010_twin, real_sim_twin
 from wpsgd.errors import ConfigError, DataError, nearest
 
@@ -178,7 +178,7 @@ def _from_files(name: str, files: list[Path], wishes: _Wishes) -> Dataset:
         files = [files[0], wishes.test_file]
     if wishes.store is not None:
         return _from_store(name, wishes.store, replace(wishes, test_file=files[1] if files[1:] else None))
-    (train, *rest), zero_based, *classes = read_with_classes(
+    (train, *rest), zero_based, *classes = read_together(
         files,
         zero_based=wishes.zero_based,
         positive=wishes.positive,

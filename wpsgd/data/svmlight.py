@@ -38,15 +38,12 @@ class _Table:
     labels: NDArray[np.float64]
 
 
-class Together(NamedTuple):
-    """Rows of files that were read together, and whether their indices count from 0."""
-
-    rows: tuple[Rows, ...]
-    zero_based: bool
-
-
 class WithClasses(NamedTuple):
-    """The same; classes: the labels that occur, ascending; positives: those that became +1; float64."""
+    """Rows of files that were read together.
+
+    zero_based: whether their indices count from 0
+    classes, positives: float64, the labels that occur, ascending, and those of them that became +1
+    """
 
     rows: tuple[Rows, ...]
     zero_based: bool
@@ -97,32 +94,11 @@ def read_together(
     positive: Sequence[float] | None = None,
     dtype: DTypeLike = np.float64,
     sort_indices: bool = False,
-) -> Together:
+) -> WithClasses:
     """Files of one data set, such as train and test, with columns, base and classes in common.
 
     Arguments and errors are those of `read_svmlight`; the classes are those of all files together.
     """
-    read = read_with_classes(
-        paths,
-        features=features,
-        zero_based=zero_based,
-        positive=positive,
-        dtype=dtype,
-        sort_indices=sort_indices,
-    )
-    return Together(read.rows, read.zero_based)
-
-
-def read_with_classes(
-    paths: Sequence[str | os.PathLike[str]],
-    *,
-    features: int | None = None,
-    zero_based: ZeroBased = "auto",
-    positive: Sequence[float] | None = None,
-    dtype: DTypeLike = np.float64,
-    sort_indices: bool = False,
-) -> WithClasses:
-    """`read_together`, and what the labels of the files were."""
     check_zero_based(zero_based)
     files = [expanded(path) for path in paths]
     if twice := next((file for file in files if files.count(file) > 1 and reads_once(file)), None):
